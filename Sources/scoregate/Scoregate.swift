@@ -1,0 +1,6 @@
+internal import ArgumentParser
+
+@main
+struct Scoregate: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "scoregate")
+}
