@@ -3,6 +3,8 @@
 
 // OpenSSL 3 as the system has it. Macros Swift cannot see get a static inline function of their
 // own, named COpenSSL_<macro>.
+#include <string.h>
+
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -15,5 +17,225 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
+
+// SSL: one BIO over the buffers of the event loop.
+//
+// A worker has one COpenSSL_transport and one BIO over it, shared by all its connections: only one
+// of them runs at a time. The windows are set for the length of one SSL_* call. Input is read from
+// where the channel put it; output goes into the window of the ciphertext buffer while it has room,
+// then into `spill`, which grows, so that no call ever stops for lack of room.
+typedef struct COpenSSL_transport {
+    const unsigned char *input;
+    size_t input_bytes;
+    unsigned char *output;
+    size_t output_room;
+    size_t output_bytes;
+    unsigned char *spill;
+    size_t spill_capacity;
+    size_t spill_bytes;
+    // What the last call saw, set by COpenSSL_observe and cleared by the caller.
+    unsigned int key_updates;
+    unsigned int refused_renegotiations;
+    int alert_sent;
+    int alert_received;
+} COpenSSL_transport;
+
+static int COpenSSL_transport_read(BIO *bio, char *data, size_t length, size_t *read) {
+    COpenSSL_transport *transport = (COpenSSL_transport *)BIO_get_data(bio);
+    size_t count = length < transport->input_bytes ? length : transport->input_bytes;
+    BIO_clear_retry_flags(bio);
+    if (count == 0) {
+        BIO_set_retry_read(bio);
+        *read = 0;
+        return 0;
+    }
+    memcpy(data, transport->input, count);
+    transport->input += count;
+    transport->input_bytes -= count;
+    *read = count;
+    return 1;
+}
+
+static int COpenSSL_transport_write(BIO *bio, const char *data, size_t length, size_t *written) {
+    COpenSSL_transport *transport = (COpenSSL_transport *)BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    // Once something has spilled, all that follows does: the order of bytes is kept.
+    if (transport->spill_bytes == 0 && length <= transport->output_room) {
+        memcpy(transport->output + transport->output_bytes, data, length);
+        transport->output_bytes += length;
+        transport->output_room -= length;
+        *written = length;
+        return 1;
+    }
+    if (transport->spill_capacity - transport->spill_bytes < length) {
+        size_t capacity = transport->spill_bytes + length + 8192;
+        unsigned char *grown = (unsigned char *)OPENSSL_realloc(transport->spill, capacity);
+        if (grown == NULL) {
+            *written = 0;
+            return 0;
+        }
+        transport->spill = grown;
+        transport->spill_capacity = capacity;
+    }
+    memcpy(transport->spill + transport->spill_bytes, data, length);
+    transport->spill_bytes += length;
+    *written = length;
+    return 1;
+}
+
+static long COpenSSL_transport_control(BIO *bio, int command, long number, void *pointer) {
+    COpenSSL_transport *transport = (COpenSSL_transport *)BIO_get_data(bio);
+    (void)number;
+    (void)pointer;
+    switch (command) {
+    case BIO_CTRL_FLUSH:
+        return 1;
+    case BIO_CTRL_PENDING:
+        return (long)transport->input_bytes;
+    default:
+        return 0;
+    }
+}
+
+static inline BIO_METHOD *COpenSSL_transport_method(void) {
+    BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_get_new_index(), "ByteBuffer");
+    if (method != NULL) {
+        BIO_meth_set_read_ex(method, COpenSSL_transport_read);
+        BIO_meth_set_write_ex(method, COpenSSL_transport_write);
+        BIO_meth_set_ctrl(method, COpenSSL_transport_control);
+    }
+    return method;
+}
+
+// Counts what a peer may not do without end, and notes alerts (SSL_CTX_set_msg_callback(3)). In C
+// because OpenSSL calls it for each record, twice.
+static void COpenSSL_observe(
+    int sent, int version, int type, const void *bytes, size_t length, SSL *ssl, void *argument) {
+    COpenSSL_transport *transport = (COpenSSL_transport *)argument;
+    const unsigned char *message = (const unsigned char *)bytes;
+    (void)version;
+    (void)ssl;
+    if (type == SSL3_RT_HANDSHAKE) {
+        if (!sent && length > 0 && message[0] == SSL3_MT_KEY_UPDATE) transport->key_updates += 1;
+    } else if (type == SSL3_RT_ALERT && length == 2) {
+        if (sent) {
+            transport->alert_sent = message[1];
+            if (message[1] == SSL_AD_NO_RENEGOTIATION) transport->refused_renegotiations += 1;
+        } else {
+            transport->alert_received = message[1];
+        }
+    }
+}
+
+static inline void COpenSSL_SSL_CTX_set_observer(SSL_CTX *context, COpenSSL_transport *transport) {
+    SSL_CTX_set_msg_callback(context, COpenSSL_observe);
+    SSL_CTX_set_msg_callback_arg(context, transport);
+}
+
+static inline int COpenSSL_SSL_CTX_set_proto_versions(SSL_CTX *context, int minimum, int maximum) {
+    return SSL_CTX_set_min_proto_version(context, minimum)
+        && SSL_CTX_set_max_proto_version(context, maximum);
+}
+static inline void COpenSSL_SSL_CTX_set_mode(SSL_CTX *context, long mode) {
+    SSL_CTX_set_mode(context, mode);
+}
+static inline void COpenSSL_SSL_CTX_set_max_cert_list(SSL_CTX *context, long bytes) {
+    SSL_CTX_set_max_cert_list(context, bytes);
+}
+static inline void COpenSSL_SSL_CTX_set_session_cache_off(SSL_CTX *context) {
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+}
+static inline void COpenSSL_SSL_CTX_set_read_ahead(SSL_CTX *context) {
+    SSL_CTX_set_read_ahead(context, 1);
+}
+static inline int COpenSSL_SSL_CTX_set1_groups_list(SSL_CTX *context, const char *groups) {
+    return (int)SSL_CTX_set1_groups_list(context, groups);
+}
+static inline int COpenSSL_SSL_CTX_set1_sigalgs_list(SSL_CTX *context, const char *algorithms) {
+    return (int)SSL_CTX_set1_sigalgs_list(context, algorithms);
+}
+static inline int COpenSSL_SSL_set_tlsext_host_name(SSL *ssl, const char *name) {
+    return (int)SSL_set_tlsext_host_name(ssl, name);
+}
+static inline int COpenSSL_SSL_get_negotiated_group(SSL *ssl) {
+    return (int)SSL_get_negotiated_group(ssl);
+}
+static inline void COpenSSL_SSL_set_app_data(SSL *ssl, void *data) {
+    SSL_set_app_data(ssl, data);
+}
+static inline void *COpenSSL_SSL_get_app_data(const SSL *ssl) {
+    return SSL_get_app_data(ssl);
+}
+static inline STACK_OF(X509) *COpenSSL_sk_X509_new_null(void) {
+    return sk_X509_new_null();
+}
+static inline int COpenSSL_sk_X509_push(STACK_OF(X509) *stack, X509 *certificate) {
+    return sk_X509_push(stack, certificate);
+}
+static inline void COpenSSL_sk_X509_pop_free(STACK_OF(X509) *stack) {
+    sk_X509_pop_free(stack, X509_free);
+}
+static inline int COpenSSL_sk_X509_num(const STACK_OF(X509) *stack) {
+    return sk_X509_num(stack);
+}
+static inline X509 *COpenSSL_sk_X509_value(const STACK_OF(X509) *stack, int index) {
+    return sk_X509_value(stack, index);
+}
+
+// Subject alternative names of one kind. -1 for a certificate without any; the text of name
+// `index` of kind GEN_DNS or GEN_URI, or NULL where it is of another kind.
+static inline GENERAL_NAMES *COpenSSL_X509_alternative_names(const X509 *certificate) {
+    return (GENERAL_NAMES *)X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+}
+static inline int COpenSSL_GENERAL_NAMES_num(const GENERAL_NAMES *names) {
+    return sk_GENERAL_NAME_num(names);
+}
+static inline const ASN1_STRING *COpenSSL_GENERAL_NAMES_text(
+    const GENERAL_NAMES *names, int index, int kind) {
+    const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, index);
+    if (name->type != kind || (kind != GEN_DNS && kind != GEN_URI)) return NULL;
+    return name->d.ia5;
+}
+static inline void COpenSSL_GENERAL_NAMES_free(GENERAL_NAMES *names) {
+    GENERAL_NAMES_free(names);
+}
+
+// getrandom(2), which Swift's Glibc module leaves out.
+#include <sys/prctl.h>
+#include <sys/random.h>
+
+// Parameter lists are arrays of structures with pointers into the caller's memory: built here,
+// where they live no longer than the one call that reads them.
+static inline int COpenSSL_HMAC_init(EVP_MAC_CTX *context, const char *digest,
+                                     const unsigned char *key, size_t key_bytes) {
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)digest, 0),
+        OSSL_PARAM_construct_end()};
+    return EVP_MAC_init(context, key, key_bytes, parameters);
+}
+
+static inline int COpenSSL_HKDF_derive(EVP_KDF_CTX *context, const char *digest,
+                                       const unsigned char *secret, size_t secret_bytes,
+                                       const unsigned char *salt, size_t salt_bytes,
+                                       const unsigned char *information, size_t information_bytes,
+                                       unsigned char *output, size_t output_bytes) {
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)digest, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)secret, secret_bytes),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)salt, salt_bytes),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)information,
+                                          information_bytes),
+        OSSL_PARAM_construct_end()};
+    return EVP_KDF_derive(context, output, output_bytes, parameters);
+}
+
+static inline int COpenSSL_ERR_GET_REASON(unsigned long code) { return ERR_GET_REASON(code); }
+
+static inline unsigned long COpenSSL_XN_FLAG_RFC2253(void) { return XN_FLAG_RFC2253; }
+
+// prctl(2) takes a variable number of arguments, which Swift does not import.
+static inline int COpenSSL_prctl(int option, unsigned long value) {
+    return prctl(option, value, 0, 0, 0);
+}
 
 #endif

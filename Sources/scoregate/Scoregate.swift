@@ -1,6 +1,50 @@
 internal import ArgumentParser
+internal import Glibc
 
 @main
-struct Scoregate: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "scoregate")
+struct Scoregate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "scoregate",
+        abstract: "A gateway for machine-learning scoring endpoints.",
+        discussion: """
+            Begin with: scoregate demo
+
+            Exit codes: 0 done, 1 the answer is no (invalid, refused), 2 wrong usage, 3 the \
+            environment failed.
+            """,
+        version: "scoregate \(Self.version)",
+        subcommands: [
+            DemoCommand.self, ServeCommand.self, CheckCommand.self, HealthCommand.self,
+            CertsCommand.self, KeysCommand.self, ModelCommand.self,
+        ])
+
+    /// The one place that says which version this is.
+    static let version = "0.1.0"
+
+    /// Runs the command and gives its exit code: 0 done, 1 the answer is no, 2 wrong usage, 3 the
+    /// environment failed.
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch let failure as CommandFailure {
+            complain("scoregate: \(failure.message)\n")
+            Glibc.exit(failure.code.rawValue)
+        } catch {
+            let code = exitCode(for: error)
+            guard code == .validationFailure else { self.exit(withError: error) }
+            complain(fullMessage(for: error) + "\n")
+            Glibc.exit(CommandFailure.Code.usage.rawValue)
+        }
+    }
+
+    private static func complain(_ message: String) {
+        _ = unsafe Array(message.utf8).withUnsafeBytes {
+            unsafe write(STDERR_FILENO, $0.baseAddress, $0.count)
+        }
+    }
 }

@@ -1,0 +1,84 @@
+"""The model's place: an nginx that demands a client certificate and answers 170 bytes.
+
+It reads the whole request body before it answers, as a model does: `mirror` reads it (the mirrored
+request is answered inside the process), then `try_files`, which runs after, hands over to a
+location that returns the fixed answer. A `return` alone would answer before the body is read, and
+gateways would meet an early answer instead of a usual one.
+"""
+
+import json
+import os
+
+from servers import LOAD_PROCESSOR, Server, free_port
+
+ANSWER_BYTES = 170
+LARGE_BYTES = 1 << 20
+
+CONFIGURATION = """
+daemon off; master_process off; pid {folder}/backend.pid; error_log {folder}/backend-error.log;
+worker_rlimit_nofile 16384;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off; server_tokens off; tcp_nodelay on; sendfile off;
+  keepalive_timeout 3600s; keepalive_requests 1000000000;
+  client_max_body_size 16m; client_body_buffer_size 2m; client_body_temp_path {folder}/bodies;
+  proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u;
+  scgi_temp_path {folder}/s;
+  open_file_cache max=16 inactive=3600s; open_file_cache_valid 3600s; open_file_cache_errors on;
+  open_file_cache_min_uses 1;
+  ssl_certificate {chain}; ssl_certificate_key {key}; ssl_client_certificate {root};
+  ssl_protocols TLSv1.3; ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+  ssl_ecdh_curve X25519; ssl_session_tickets off; ssl_session_cache off;
+  server {{
+    # Gateways: a client certificate is demanded.
+    listen 127.0.0.1:{port} ssl backlog=4096; ssl_verify_client on;
+    include {folder}/locations.conf;
+  }}
+  server {{
+    # The load generator, which has no client certificate, for the latency without a gateway.
+    listen 127.0.0.1:{direct_port} ssl backlog=4096;
+    include {folder}/locations.conf;
+  }}
+}}
+"""
+
+LOCATIONS = """
+    root {folder}; default_type application/json;
+    location / {{ mirror /read; mirror_request_body on; try_files /none @answer; }}
+    location = /large {{ mirror /read; mirror_request_body on; error_page 405 =200 /large.bin; }}
+    location = /large.bin {{ }}
+    location = /read {{ internal; return 204; }}
+    location @answer {{ return 200 '{answer}'; }}
+"""
+
+
+class Backend:
+    """`port` demands a client certificate, `direct_port` does not; otherwise they are the same."""
+
+    def __init__(self, folder, certificates):
+        self.port, self.direct_port = free_port(), free_port()
+        configuration = os.path.join(folder, "backend.conf")
+        with open(os.path.join(folder, "large.bin"), "wb") as large:
+            large.write(b"x" * LARGE_BYTES)
+        # POST to a file that is there is the 405 that leads to the large one; to none, a 404.
+        open(os.path.join(folder, "large"), "w").close()
+        with open(os.path.join(folder, "locations.conf"), "w") as out:
+            out.write(LOCATIONS.format(folder=folder, answer=answer_body()))
+        with open(configuration, "w") as out:
+            out.write(CONFIGURATION.format(
+                folder=folder, port=self.port, direct_port=self.direct_port,
+                chain=certificates.chain("backend"), key=certificates.key("backend"),
+                root=certificates.root))
+        self.server = Server("backend", ["nginx", "-c", configuration, "-p", folder,
+                                         "-e", os.path.join(folder, "backend-error.log")],
+                             LOAD_PROCESSOR, folder)
+
+    def stop(self):
+        self.server.stop()
+
+
+def answer_body():
+    """A classifier's answer, padded to 170 bytes."""
+    answer = {"predictions": ["setosa"], "probabilities": [[0.97, 0.02, 0.01]], "padding": ""}
+    answer["padding"] = "." * (ANSWER_BYTES - len(json.dumps(answer)))
+    return json.dumps(answer)

@@ -1,0 +1,85 @@
+"""report.json for machines, report.md for people."""
+
+import json
+import os
+import platform
+
+from gateways import first_line
+from rows import FIGURES
+
+OURS = "scoregate"
+
+
+def entries(results):
+    """`results` is {row: {gateway: {figure: value}}}; a flat list in the order of FIGURES."""
+    flat = []
+    for row, gateways in results.items():
+        for figure, (unit, more_is_better) in FIGURES.items():
+            values = {name: figures[figure] for name, figures in gateways.items()
+                      if figure in figures}
+            if not values:
+                continue
+            ours = values.pop(OURS, None)
+            best = (max if more_is_better else min)(values.values()) if values else None
+            # A difference of latencies may come out at or below nothing: then there is no ratio.
+            ratio = ours / best if ours is not None and best is not None and best > 0 else None
+            flat.append({"row": row, "log": "off", "figure": figure, "unit": unit,
+                         "gateway": ours, "peers": values, "ratio_to_best_peer": ratio})
+    return flat
+
+
+def write(folder, results, versions, command, rounds, seconds, failures):
+    os.makedirs(folder, exist_ok=True)
+    flat = entries(results)
+    with open(os.path.join(folder, "report.json"), "w") as out:
+        json.dump(flat, out, indent=1, ensure_ascii=False)
+        out.write("\n")
+    text = markdown(flat, versions, command, rounds, seconds, failures)
+    with open(os.path.join(folder, "report.md"), "w") as out:
+        out.write(text)
+    return text
+
+
+def markdown(flat, versions, command, rounds, seconds, failures):
+    names = [name for name in versions if name != OURS]
+    lines = [
+        f"Medians of {rounds} rounds of {seconds} s in alternation. `{command}`",
+        "",
+        f"- machine: {machine()}",
+        f"- versions: {', '.join(versions.values())}; {first_line(['openssl', 'version'])};"
+        f" {first_line(['wrk', '-v']).split(' [')[0]}; {first_line(['h2load', '--version'])}",
+        "- to the client TLS 1.3, TLS_AES_128_GCM_SHA256, X25519, ECDSA P-256; key checked;"
+        " mutual TLS to the backend; 650 bytes in, 170 out; one worker thread",
+        "",
+        "| row | figure | unit | " + " | ".join([OURS, *names]) + " | ratio to best peer |",
+        "|---|---|---|" + "---:|" * (len(names) + 2),
+    ]
+    for entry in flat:
+        cells = [entry["row"], entry["figure"].replace("_", " "), entry["unit"],
+                 number(entry["gateway"]),
+                 *(number(entry["peers"].get(name)) for name in names),
+                 number(entry["ratio_to_best_peer"])]
+        lines.append("| " + " | ".join(cells) + " |")
+    if failures:
+        lines += ["", "Not measured:", ""] + [f"- {failure}" for failure in failures]
+    return "\n".join(lines) + "\n"
+
+
+def number(value):
+    if value is None:
+        return "–"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def machine():
+    model = "unknown processor"
+    with open("/proc/cpuinfo") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    debian = first_line(["cat", "/etc/debian_version"])
+    return (f"{model}, {os.cpu_count()} processors, Debian {debian},"
+            f" Linux {platform.release()}")

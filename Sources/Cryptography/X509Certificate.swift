@@ -1,0 +1,146 @@
+internal import COpenSSL
+internal import Glibc
+
+/// Owns a parsed certificate; ``Certificate`` reads its values from it.
+@safe struct X509Certificate: ~Copyable {
+    /// Whose name to read.
+    enum Party {
+        case subject
+        case issuer
+    }
+
+    /// Which end of the validity to read.
+    enum ValidityEnd {
+        case notBefore
+        case notAfter
+    }
+
+    private let pointer: OpaquePointer
+
+    init(der: [UInt8]) throws(CryptographyError) {
+        try OpenSSLLibrary.initialise()
+        OpenSSLErrorQueue.clear()
+        let parsed: OpaquePointer? = unsafe der.withUnsafeBufferPointer { bytes in
+            var next = bytes.baseAddress
+            guard let certificate = unsafe d2i_X509(nil, &next, bytes.count) else { return nil }
+            guard unsafe next == bytes.baseAddress.map({ unsafe $0 + bytes.count }) else {
+                unsafe X509_free(certificate)
+                return nil
+            }
+            return unsafe certificate
+        }
+        guard let pointer = unsafe parsed else {
+            throw .malformed("not an X.509 certificate: " + OpenSSLErrorQueue.drain())
+        }
+        // Reads the extensions once; contradictions show here (X509_get_extension_flags(3)).
+        guard unsafe X509_get_extension_flags(pointer) & UInt32(EXFLAG_INVALID) == 0 else {
+            unsafe X509_free(pointer)
+            OpenSSLErrorQueue.clear()
+            throw .malformed("the certificate's extensions cannot be read")
+        }
+        unsafe self.pointer = pointer
+    }
+
+    /// Takes over `pointer`.
+    @unsafe init(owning pointer: OpaquePointer) {
+        unsafe self.pointer = pointer
+    }
+
+    /// The `X509 *` for C calls made while this value is alive.
+    @unsafe var handle: OpaquePointer { unsafe self.pointer }
+
+    func name(of party: Party) throws(CryptographyError) -> String {
+        let name =
+            switch party {
+            case .subject: unsafe X509_get_subject_name(self.pointer)
+            case .issuer: unsafe X509_get_issuer_name(self.pointer)
+            }
+        let writer = try MemoryBIO()
+        // RFC 2253 form, which escapes control bytes; other than there, UTF-8 is left readable.
+        let flags = COpenSSL_XN_FLAG_RFC2253() & ~UInt(ASN1_STRFLGS_ESC_MSB)
+        guard unsafe X509_NAME_print_ex(writer.handle, name, 0, flags) >= 0 else {
+            throw .ofOpenSSL("reading a name")
+        }
+        return try writer.withContents { String(decoding: $0.array, as: UTF8.self) }
+    }
+
+    func serial() throws(CryptographyError) -> String {
+        guard let number = unsafe ASN1_INTEGER_to_BN(X509_get0_serialNumber(self.pointer), nil)
+        else { throw .ofOpenSSL("reading a serial number") }
+        defer { unsafe BN_free(number) }
+        guard let text = unsafe BN_bn2hex(number) else {
+            throw .ofOpenSSL("reading a serial number")
+        }
+        defer { unsafe CRYPTO_free(text, #file, #line) }
+        return unsafe String(cString: text).lowercased()
+    }
+
+    func time(_ end: ValidityEnd) throws(CryptographyError) -> Int64 {
+        let time =
+            switch end {
+            case .notBefore: unsafe X509_get0_notBefore(self.pointer)
+            case .notAfter: unsafe X509_get0_notAfter(self.pointer)
+            }
+        var parts = unsafe tm()
+        guard unsafe ASN1_TIME_to_tm(time, &parts) == 1 else {
+            throw .malformed("the certificate's validity cannot be read")
+        }
+        return unsafe Int64(timegm(&parts))
+    }
+
+    func isAuthority() -> Bool {
+        unsafe X509_get_extension_flags(self.pointer) & UInt32(EXFLAG_CA) != 0
+    }
+
+    func isForSigning() -> Bool {
+        // All bits are set where the extension is absent (X509_get_key_usage(3)).
+        unsafe X509_get_key_usage(self.pointer) & UInt32(KU_DIGITAL_SIGNATURE) != 0
+    }
+
+    func keyAlgorithm() throws(CryptographyError) -> Certificate.KeyAlgorithm {
+        guard let key = unsafe X509_get0_pubkey(self.pointer) else {
+            throw .malformed("the certificate's key cannot be read: " + OpenSSLErrorQueue.drain())
+        }
+        switch unsafe EVP_PKEY_get_base_id(key) {
+        case EVP_PKEY_RSA:
+            return .rsa(bits: Int(unsafe EVP_PKEY_get_bits(key)))
+        case EVP_PKEY_EC:
+            var name = [CChar](repeating: 0, count: 80)
+            var count = 0
+            guard unsafe EVP_PKEY_get_group_name(key, &name, name.count, &count) == 1 else {
+                throw .ofOpenSSL("reading a curve's name")
+            }
+            let bytes = name.prefix(count).map(UInt8.init(bitPattern:))
+            return .ecdsa(curve: String(decoding: bytes, as: UTF8.self))
+        default:
+            guard let name = unsafe EVP_PKEY_get0_type_name(key) else { return .other("unknown") }
+            return .other(unsafe String(cString: name))
+        }
+    }
+
+    func matches(_ key: borrowing PrivateKey) -> Bool {
+        defer { OpenSSLErrorQueue.clear() }
+        return unsafe X509_check_private_key(self.pointer, key.handle) == 1
+    }
+
+    func pem() throws(CryptographyError) -> String {
+        let writer = try MemoryBIO()
+        guard unsafe PEM_write_bio_X509(writer.handle, self.pointer) == 1 else {
+            throw .ofOpenSSL("writing a certificate")
+        }
+        return try writer.withContents { String(decoding: $0.array, as: UTF8.self) }
+    }
+
+    func der() throws(CryptographyError) -> [UInt8] {
+        let count = unsafe i2d_X509(self.pointer, nil)
+        guard count > 0 else { throw .ofOpenSSL("writing a certificate") }
+        return unsafe [UInt8](unsafeUninitializedCapacity: Int(count)) { buffer, filled in
+            var next = buffer.baseAddress
+            filled = Int(unsafe i2d_X509(self.pointer, &next))
+        }
+    }
+
+    deinit {
+        unsafe X509_free(self.pointer)
+    }
+}

@@ -1,0 +1,86 @@
+internal import HTTPTransport
+internal import NIOCore
+internal import TLS
+
+/// One line of the access log: what a request was and how it ended, never what it carried.
+///
+/// JSON with the names of Azure Machine Learning's traffic log, then ours for TLS, key and peer.
+/// Query strings, headers and bodies have no place in it.
+struct AccessLogLine {
+    let record: ExchangeRecord
+    let endpoint: Endpoint?
+    let deployment: Deployment?
+    let head: MessageHead?
+    let ids: RequestIDs
+    let client: ClientConnection
+    let end: NIODeadline
+
+    func write(to line: inout JSONLines) {
+        let configuration = self.endpoint?.configuration
+        line.time("Time", WallClock.now())
+        line.string("Method", self.head.map { $0.method.name } ?? "")
+        line.bytes("Path", self.head, self.head?.pathRange)
+        line.string("EndpointName", configuration?.name ?? "")
+        line.string("DeploymentName", self.deployment?.configuration.name ?? "")
+        line.string("Protocol", self.head?.version == .http10 ? "HTTP/1.0" : "HTTP/1.1")
+        line.number("ResponseCode", self.record.status)
+        line.string("ResponseCodeReason", self.reason)
+        line.number("ModelStatusCode", self.record.upstreamStatus)
+        line.string("ModelStatusReason", self.isModelError ? "model_error" : "")
+        line.number("RequestPayloadSize", self.record.requestBytes)
+        line.number("ResponsePayloadSize", self.record.responseBytes)
+        line.bytes("UserAgent", self.head, self.userAgent)
+        line.id("XRequestId", self.ids.requestID, self.ids, self.head)
+        line.id("XMSClientRequestId", self.ids.clientRequestID, self.ids, self.head)
+        line.milliseconds("TotalDurationMs", self.end - self.record.start)
+        line.milliseconds(
+            "RequestDurationMs", (self.record.requestEnd ?? self.end) - self.record.start)
+        line.milliseconds(
+            "ResponseDurationMs", self.end - (self.record.responseStart ?? self.end))
+        line.number("RequestThrottlingDelayMs", 0)
+        line.number("ResponseThrottlingDelayMs", 0)
+        line.string("AuthType", configuration?.authentication.rawValue ?? "")
+        line.string("IdentityData", self.record.identity ?? self.record.key?.description ?? "")
+        line.string("TlsVersion", self.client.tls?.version.name ?? "")
+        line.string("TlsCipher", self.client.tls?.cipher.name ?? "")
+        line.string("PeerAddress", self.client.addressText)
+        if let failure = self.record.failure, !failure.cause.isEmpty {
+            line.string("ErrorSource", failure.source.rawValue)
+            line.string("ErrorCause", failure.cause)
+        }
+        line.end()
+    }
+
+    private var isModelError: Bool {
+        self.record.upstreamStatus != 0 && !(200..<300 ~= self.record.upstreamStatus)
+    }
+
+    private var reason: String {
+        guard let failure = self.record.failure else {
+            return self.isModelError ? "model_error" : ""
+        }
+        switch failure.kind {
+        case .badRequest: return "bad_request"
+        case .requestIDTooLong: return "request_id_too_long"
+        case .misdirected: return "misdirected_request"
+        case .badAuthorization: return "key_auth_bad_header_forbidden"
+        case .accessDenied: return "key_auth_access_denied"
+        case .unknownPath: return "not_found"
+        case .noDeployment: return "no_valid_deployment"
+        case .bodyTooLarge: return "content_too_large"
+        case .keysUnavailable: return "keys_unavailable"
+        case .notReady: return "model_not_ready"
+        case .badBackend: return "bad_gateway"
+        case .timedOut: return "request_timeout"
+        case .clientGone: return "client_closed_request"
+        case .revoked: return "key_revoked"
+        }
+    }
+
+    /// At most 70 characters, as Azure keeps of it.
+    private var userAgent: Range<Int>? {
+        guard let head, let field = head.index(of: .userAgent) else { return nil }
+        let range = head.fields[field].valueRange
+        return range.lowerBound..<min(range.upperBound, range.lowerBound + 70)
+    }
+}

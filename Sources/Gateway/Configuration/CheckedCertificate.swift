@@ -1,0 +1,79 @@
+internal import Cryptography
+internal import State
+
+/// A certificate chain and key that were read and fit together.
+struct CheckedCertificate {
+    let files: CertificateFiles
+    let leaf: Certificate
+
+    /// Whether the certificate is for `host`.
+    func covers(_ host: String) -> Bool { self.leaf.covers(host: host) }
+}
+
+extension ConfigurationFiles {
+    /// The chain and key, after checking that they can be read, fit together and are valid today.
+    func certificate(
+        chain: ConfigurationCursor?, key: ConfigurationCursor?
+    ) -> CheckedCertificate? {
+        let chainPath = chain.flatMap(self.path)
+        let keyPath = key.flatMap(self.path)
+        let leaf = chainPath.flatMap { path in chain.flatMap { self.leaf(of: path, at: $0) } }
+        if let key, let keyPath { self.checkKey(keyPath, of: leaf, chainPath: chainPath, at: key) }
+        guard let chainPath, let keyPath, let leaf else { return nil }
+        return CheckedCertificate(
+            files: CertificateFiles(chain: chainPath, key: keyPath), leaf: leaf)
+    }
+
+    /// The absolute path of a PEM file of trust roots, after checking that it has some.
+    func trustRoots(_ place: ConfigurationCursor) -> String? {
+        guard let path = self.path(place), let roots = self.certificates(in: path, at: place)
+        else { return nil }
+        if !roots.contains(where: { $0.isValid(at: self.now) }) {
+            place.report("\(path): every trust root in it has expired")
+        }
+        return path
+    }
+
+    private func leaf(of path: String, at place: ConfigurationCursor) -> Certificate? {
+        guard let leaf = self.certificates(in: path, at: place)?.first else { return nil }
+        if leaf.isAuthority {
+            place.report("\(path): the first certificate is an authority's; the leaf comes first")
+        } else if self.now > leaf.notAfter {
+            place.report("\(path): the certificate expired on \(UTCDate.text(of: leaf.notAfter))")
+        } else if self.now < leaf.notBefore {
+            place.report(
+                "\(path): the certificate is not valid before \(UTCDate.text(of: leaf.notBefore))")
+        }
+        return leaf
+    }
+
+    private func certificates(in path: String, at place: ConfigurationCursor) -> [Certificate]? {
+        do throws(CryptographyError) {
+            let pem = try WholeFile.read(path, maximum: Self.maximumFileBytes)
+            return try Certificate.chain(pem: pem)
+        } catch .malformed(let reason) {
+            place.report("\(path): \(reason)")
+        } catch {
+            place.report("\(error)")
+        }
+        return nil
+    }
+
+    private func checkKey(
+        _ path: String, of leaf: Certificate?, chainPath: String?, at place: ConfigurationCursor
+    ) {
+        do throws(CryptographyError) {
+            let pem = try SecretBytes(contentsOf: path, maximum: Self.maximumFileBytes)
+            guard let leaf, let chainPath else { return }
+            if try !leaf.matches(privateKeyPEM: pem) {
+                place.report("\(path): the key does not belong to the certificate in \(chainPath)")
+            }
+        } catch .malformed(let reason) {
+            place.report("\(path): \(reason)")
+        } catch {
+            place.report("\(error)")
+        }
+    }
+
+    private var now: Int64 { UnixTime.milliseconds / 1000 }
+}

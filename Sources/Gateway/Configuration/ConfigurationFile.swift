@@ -1,0 +1,93 @@
+internal import Cryptography
+internal import Foundation
+internal import Yams
+
+/// Reads configuration files.
+package enum ConfigurationFile {
+    /// Reads and checks a gateway's configuration, and the files it names.
+    ///
+    /// Blocks on files; for starting, reloading and the command line.
+    ///
+    /// - Parameters:
+    ///   - path: The file; problems name it as given here.
+    ///   - environment: Environment variables of the process.
+    /// - Returns: A configuration that can be acted on as it is.
+    /// - Throws: Everything that is wrong, not only the first.
+    package static func read(
+        path: String, environment: [String: String]
+    ) throws(InvalidConfiguration) -> GatewayConfiguration {
+        let problems = ConfigurationProblems(file: path)
+        for name in SecretEnvironment.refused(in: environment) {
+            problems.add(
+                "environment variable \(name) carries a secret: put it into a file of mode 0600")
+        }
+        let absolute = URL(fileURLWithPath: path).standardizedFileURL.path
+        var configuration: GatewayConfiguration?
+        if let text = self.text(path: absolute, problems: problems) {
+            configuration = self.parse(
+                text, file: absolute, environment: environment, problems: problems)
+        }
+        guard problems.isEmpty, let configuration else {
+            precondition(!problems.isEmpty, "an unread configuration has a reported problem")
+            throw InvalidConfiguration(problems: problems.sorted)
+        }
+        return configuration
+    }
+
+    private static func text(path: String, problems: ConfigurationProblems) -> String? {
+        do throws(CryptographyError) {
+            let bytes = try WholeFile.read(path, maximum: self.maximumBytes)
+            if let text = String(validating: bytes, as: UTF8.self) { return text }
+            problems.add("the file is not UTF-8 text")
+        } catch {
+            problems.add("the configuration cannot be read: \(error)")
+        }
+        return nil
+    }
+
+    private static func parse(
+        _ text: String, file: String, environment: [String: String],
+        problems: ConfigurationProblems
+    ) -> GatewayConfiguration? {
+        do {
+            // The encoding is given because the default would be read from the environment.
+            let parser = try Parser(yaml: text, resolver: .basic, encoding: .utf8)
+            // Nodes hold their anchors weakly: the parser must outlive the walk.
+            return try withExtendedLifetime(parser) {
+                guard let root = try parser.singleRoot() else {
+                    problems.add("the file is empty")
+                    return nil
+                }
+                let reader = ConfigurationReader(
+                    files: ConfigurationFiles(file: file, environment: environment))
+                return reader.gateway(ConfigurationCursor(root, problems: problems))
+            }
+        } catch let error as YamlError {
+            self.report(error, to: problems)
+        } catch {
+            problems.add("the file cannot be read as YAML")
+        }
+        return nil
+    }
+
+    private static func report(_ error: YamlError, to problems: ConfigurationProblems) {
+        switch error {
+        case .duplicatedKeysInMapping(let keys, let context):
+            for key in keys {
+                problems.add(
+                    "key \"\(key)\" stands here more than once", line: context.mark.line,
+                    column: context.mark.column)
+            }
+        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+            .composer(_, let problem, let mark, _):
+            problems.add("not YAML: \(problem)", line: mark.line, column: mark.column)
+        case .reader(let problem, _, _, _):
+            problems.add("not YAML: \(problem)")
+        default:
+            problems.add("the file cannot be read as YAML")
+        }
+    }
+
+    /// 1 MiB: a hundred times the largest configuration that makes sense.
+    private static let maximumBytes = 1 << 20
+}

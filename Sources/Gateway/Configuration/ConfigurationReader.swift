@@ -1,0 +1,180 @@
+internal import Cryptography
+
+/// Turns the YAML tree of a gateway's configuration into values.
+///
+/// One method a section; each answers nil after reporting what is wrong in it, so that one
+/// reading finds every problem of a file. A value that may be absent is nil as well when it is
+/// wrong: the report alone decides that the configuration is refused.
+struct ConfigurationReader {
+    let files: ConfigurationFiles
+
+    /// Reads the whole file.
+    func gateway(_ root: ConfigurationCursor) -> GatewayConfiguration? {
+        let keys = [
+            "trust_domain", "service", "state", "root_key", "workers", "access_log",
+            "drain_timeout_ms", "trusted_proxies", "limits", "listeners", "admin", "identity",
+            "endpoints",
+        ]
+        guard let root = root.mapping(keys: keys, later: ["vault", "log"]) else { return nil }
+        let trustDomain = self.trustDomain(root["trust_domain"])
+        let serviceName = self.serviceName(root["service"])
+        let state = root.required("state").flatMap(self.files.path)
+        let proxies = self.trustedProxies(root["trusted_proxies"])
+        let limits = self.limits(root["limits"])
+        let listeners = self.listeners(
+            root.required("listeners"), trustsProxies: proxies?.isEmpty != true)
+        let hasIdentity = root["identity"] != nil
+        let endpoints = root.required("endpoints").flatMap {
+            EndpointReader(
+                files: self.files, trustDomain: trustDomain, bodyBytes: limits?.bodyBytes,
+                hasIdentity: hasIdentity, hasRootKey: root["root_key"] != nil,
+                listeners: listeners
+            ).endpoints($0)
+        }
+        let rootKey = root["root_key"].flatMap { self.rootKey($0, stateDirectory: state) }
+        let workers = root["workers"]?.integer(in: 1...256)
+        let accessLog = root["access_log"].flatMap(self.accessLog)
+        let drain = root.integer("drain_timeout_ms", in: 0...3_600_000, otherwise: 30_000)
+        let admin = root["admin"].flatMap { self.admin($0, hasIdentity: hasIdentity) }
+        let identity = root["identity"].flatMap(self.identity)
+        guard let trustDomain, let serviceName, let state, let drain, let proxies, let limits,
+            let listeners, let endpoints,
+            let spiffeID = try? SPIFFEID(
+                trustDomain: trustDomain, kind: .gateway, name: serviceName)
+        else { return nil }
+        return GatewayConfiguration(
+            file: self.files.file, spiffeID: spiffeID,
+            stateDirectory: state, rootKeyFile: rootKey, workers: workers.map(Int.init),
+            accessLog: accessLog, drainTimeoutMilliseconds: drain, trustedProxies: proxies,
+            limits: limits, listeners: listeners.map(\.configuration), admin: admin,
+            identity: identity, endpoints: endpoints)
+    }
+
+    private func trustDomain(_ place: ConfigurationCursor?) -> String? {
+        guard let place else { return "scoregate.local" }
+        guard let name = place.string() else { return nil }
+        do throws(CryptographyError) {
+            try SPIFFEID.validate(trustDomain: name)
+            return name
+        } catch {
+            place.report("\(error)")
+            return nil
+        }
+    }
+
+    private func serviceName(_ place: ConfigurationCursor?) -> String? {
+        guard let place else { return "gateway" }
+        guard let service = place.mapping(keys: ["kind", "name"]) else { return nil }
+        if let place = service.required("kind"), let kind: SPIFFEID.Kind = place.choice(),
+            kind != .gateway
+        {
+            place.report("not supported yet: kind: \(kind.rawValue)")
+        }
+        guard let place = service.required("name"), let name = place.string() else { return nil }
+        do throws(CryptographyError) {
+            _ = try SPIFFEID(trustDomain: "any", kind: .gateway, name: name)
+            return name
+        } catch {
+            place.report("\(error)")
+            return nil
+        }
+    }
+
+    private func rootKey(_ place: ConfigurationCursor, stateDirectory: String?) -> String? {
+        guard let rootKey = place.mapping(keys: ["file", "credential"]) else { return nil }
+        let path: String?
+        switch (rootKey["file"], rootKey["credential"]) {
+        case (let file?, nil): path = self.files.rootKey(file)
+        case (nil, let credential?): path = self.files.credential(credential)
+        default:
+            place.report("root_key needs either file or credential")
+            return nil
+        }
+        guard let path else { return nil }
+        if let stateDirectory, self.files.lies(path, inside: stateDirectory) {
+            place.report("the root key must not lie inside the state folder it protects")
+        }
+        return path
+    }
+
+    private func accessLog(_ place: ConfigurationCursor) -> AccessLogConfiguration? {
+        guard let log = place.mapping(keys: ["path", "format"]) else { return nil }
+        if let format = log["format"], let text = format.string(), text != "json" {
+            format.report("\"\(text)\" is not one of json")
+        }
+        guard let path = log.required("path") else { return nil }
+        return path.string().map {
+            $0 == "stdout" ? .standardOutput : .file(self.files.absolute($0))
+        }
+    }
+
+    private func trustedProxies(_ place: ConfigurationCursor?) -> [AddressRange]? {
+        guard let place else { return [] }
+        return place.elements()?.compactMap { element in
+            guard let text = element.string() else { return nil }
+            if let range = AddressRange(text) { return range }
+            element.report("\"\(text)\" is not an address range such as 10.0.0.0/8")
+            return nil
+        }
+    }
+
+    private func limits(_ place: ConfigurationCursor?) -> LimitsConfiguration? {
+        let defaults = LimitsConfiguration()
+        guard let place else { return defaults }
+        let keys = [
+            "connections", "header_bytes", "body_bytes", "handshake_timeout_ms",
+            "header_timeout_ms", "idle_timeout_ms",
+        ]
+        guard let limits = place.mapping(keys: keys),
+            let connections = limits.integer(
+                "connections", in: 1...1_000_000, otherwise: Int64(defaults.connections)),
+            let headerBytes = limits.integer(
+                "header_bytes", in: 1024...1_048_576, otherwise: Int64(defaults.headerBytes)),
+            let bodyBytes = limits.integer(
+                "body_bytes", in: LimitsConfiguration.bodyByteRange, otherwise: defaults.bodyBytes),
+            let handshake = limits.integer(
+                "handshake_timeout_ms", in: 100...600_000,
+                otherwise: defaults.handshakeTimeoutMilliseconds),
+            let header = limits.integer(
+                "header_timeout_ms", in: 100...600_000,
+                otherwise: defaults.headerTimeoutMilliseconds),
+            let idle = limits.integer(
+                "idle_timeout_ms", in: 100...86_400_000,
+                otherwise: defaults.idleTimeoutMilliseconds)
+        else { return nil }
+        var value = defaults
+        value.connections = Int(connections)
+        value.headerBytes = Int(headerBytes)
+        value.bodyBytes = bodyBytes
+        value.handshakeTimeoutMilliseconds = handshake
+        value.headerTimeoutMilliseconds = header
+        value.idleTimeoutMilliseconds = idle
+        return value
+    }
+
+    private func admin(_ place: ConfigurationCursor, hasIdentity: Bool) -> AdminConfiguration? {
+        guard let address = place.mapping(keys: ["address"])?.required("address"),
+            let value = self.files.listenAddress(address)
+        else { return nil }
+        if case .ip = value, !hasIdentity {
+            address.report("an admin address needs \"identity\" for mutual TLS; or use unix:PATH")
+        }
+        return AdminConfiguration(address: value)
+    }
+
+    private func identity(_ place: ConfigurationCursor) -> IdentityConfiguration? {
+        guard let identity = place.mapping(keys: ["chain", "key", "trust_roots"]) else {
+            return nil
+        }
+        let certificate = self.files.certificate(
+            chain: identity.required("chain"), key: identity.required("key"))
+        let trustRoots = identity.required("trust_roots").flatMap(self.files.trustRoots)
+        guard let certificate, let trustRoots else { return nil }
+        return IdentityConfiguration(certificate: certificate.files, trustRoots: trustRoots)
+    }
+}
+
+extension LimitsConfiguration {
+    /// What a body limit may be, in bytes: up to 1 TiB.
+    static let bodyByteRange: ClosedRange<Int64> = 0...1_099_511_627_776
+}

@@ -1,0 +1,151 @@
+internal import Cryptography
+
+/// Reads the deployments of one endpoint.
+struct DeploymentReader {
+    let files: ConfigurationFiles
+    /// nil if it was wrong.
+    let trustDomain: String?
+    let hasIdentity: Bool
+
+    /// Reads all deployments and their shares of the traffic.
+    func deployments(
+        _ place: ConfigurationCursor, traffic: ConfigurationCursor?
+    ) -> [DeploymentConfiguration]? {
+        guard let entries = place.entries() else { return nil }
+        if entries.isEmpty { place.report("at least one deployment is needed") }
+        if entries.count > 20 {
+            place.report("\(entries.count) deployments are too many: at most 20 an endpoint")
+        }
+        var shares = self.traffic(traffic, names: entries.map(\.name))
+        if traffic == nil {
+            if entries.count == 1 {
+                shares = [entries[0].name: 100]
+            } else if entries.count > 1 {
+                place.report("several deployments need \"traffic\": their shares in percent")
+            }
+        }
+        let deployments = entries.compactMap { key, name, value -> DeploymentConfiguration? in
+            EndpointName.check(name, at: key, of: "a deployment")
+            return self.deployment(name: name, share: shares?[name] ?? 0, at: value)
+        }
+        return deployments.count == entries.count ? deployments : nil
+    }
+
+    private func traffic(_ place: ConfigurationCursor?, names: [String]) -> [String: Int]? {
+        guard let place, let entries = place.entries() else { return nil }
+        var shares: [String: Int] = [:]
+        var isWhole = true
+        for (key, name, value) in entries {
+            if !names.contains(name) {
+                let hint = NearestName.of(name, among: names).map { "; did you mean \"\($0)\"?" }
+                key.report("traffic names an unknown deployment \"\(name)\"\(hint ?? "")")
+                isWhole = false
+            } else if let share = value.integer(in: 0...100) {
+                shares[name] = Int(share)
+            } else {
+                isWhole = false
+            }
+        }
+        let sum = shares.values.reduce(0, +)
+        if isWhole, sum != 0, sum != 100 {
+            place.report("traffic sums to \(sum); it must be 0 or 100")
+        }
+        return shares
+    }
+
+    private func deployment(
+        name: String, share: Int, at place: ConfigurationCursor
+    ) -> DeploymentConfiguration? {
+        let keys = ["backends", "backend_identity", "protocol", "request_settings", "retry_stale"]
+        let later = ["readiness_probe", "data_collector"]
+        guard let deployment = place.mapping(keys: keys, later: later) else { return nil }
+        if let wire = deployment["protocol"], let text = wire.string(), text != "http1" {
+            wire.report(
+                text == "http2"
+                    ? "not supported yet: protocol: http2"
+                    : "\"\(text)\" is not one of http1, http2")
+        }
+        let backends = self.backends(deployment.required("backends"))
+        let identity = self.backendIdentity(deployment["backend_identity"], backends: backends)
+        var timeout: Int64? = 5000
+        if let place = deployment["request_settings"] {
+            let settings = place.mapping(
+                keys: ["request_timeout_ms"],
+                later: ["max_concurrent_requests_per_instance", "max_queue_wait_ms"])
+            timeout = settings?.integer("request_timeout_ms", in: 1...180_000, otherwise: 5000)
+        }
+        let retries = deployment["retry_stale"].map { $0.boolean() }
+        guard let backends, let identity, let timeout, let retries = retries ?? false else {
+            return nil
+        }
+        return DeploymentConfiguration(
+            name: name, trafficPercent: share, backends: backends, backendIdentity: identity,
+            requestTimeoutMilliseconds: timeout, retriesStaleConnections: retries)
+    }
+
+    private func backendIdentity(
+        _ place: ConfigurationCursor?, backends: [BackendAddress]?
+    ) -> BackendIdentity? {
+        guard let place else { return .host }
+        guard let text = place.string(), let trustDomain else { return nil }
+        let spiffeID: SPIFFEID
+        do throws(CryptographyError) {
+            spiffeID = try SPIFFEID(text)
+        } catch {
+            place.report("\(error)")
+            return nil
+        }
+        if spiffeID.trustDomain != trustDomain {
+            place.report("\(text) is not of this gateway's trust domain, \(trustDomain)")
+        }
+        if let backends, !backends.allSatisfy(\.isEncrypted) {
+            place.report("backend_identity needs https backends: nothing else shows an identity")
+        }
+        return .spiffeID(spiffeID)
+    }
+
+    private func backends(_ place: ConfigurationCursor?) -> [BackendAddress]? {
+        guard let place, let elements = place.elements() else { return nil }
+        if elements.isEmpty { place.report("at least one backend is needed") }
+        var known: Set<BackendAddress> = []
+        let backends = elements.compactMap { element -> BackendAddress? in
+            guard let backend = self.backend(element) else { return nil }
+            if !known.insert(backend).inserted { element.report("\(backend) is listed twice") }
+            return backend
+        }
+        return backends.count == elements.count ? backends : nil
+    }
+
+    private func backend(_ place: ConfigurationCursor) -> BackendAddress? {
+        guard let text = place.string() else { return nil }
+        if text.hasPrefix("unix:") {
+            return self.files.socket(place, text).map { .unix(path: $0) }
+        }
+        let isEncrypted = text.hasPrefix("https://")
+        guard isEncrypted || text.hasPrefix("http://"),
+            let (host, port) = HostAndPort.split(
+                String(text.dropFirst(isEncrypted ? 8 : 7)), defaultPort: isEncrypted ? 443 : 80),
+            let name = HostName.normalized(host), port > 0
+        else {
+            place.report(
+                "\"\(text)\" is not a backend: https://HOST:PORT, unix:PATH,"
+                    + " or http://127.0.0.1:PORT; without a path")
+            return nil
+        }
+        let address = IPAddress(name.hasPrefix("[") ? String(name.dropFirst().dropLast()) : name)
+        guard !isEncrypted else {
+            if !self.hasIdentity {
+                place.report(
+                    "an https backend needs \"identity\": the gateway's certificate and the"
+                        + " roots that the backend's must lead to")
+            }
+            return address.map { .https($0, port: port) } ?? .httpsName(name, port: port)
+        }
+        if let address, address.isLoopback { return .http(address, port: port) }
+        if name == "localhost" { return .http(IPAddress(ipv4: 0x7f00_0001), port: port) }
+        place.report(
+            "the leg from the gateway to \(text) would be plaintext beyond this host:"
+                + " use https:// or a loopback address")
+        return nil
+    }
+}

@@ -1,0 +1,91 @@
+package import Cryptography
+
+/// One endpoint: how it is found, who may call it, and the deployments behind it.
+package struct EndpointConfiguration: Sendable, Equatable {
+    /// Begins with a letter; 3 to 32 letters, digits and single dashes.
+    package var name: String
+    /// Names it answers to, lower case without trailing dot; empty accepts any (a sole endpoint).
+    package var hosts: [String]
+    /// Path prefix that is stripped, for instance `/iris`: begins with `/`, does not end with it.
+    package var pathPrefix: String?
+    /// How callers prove that they may call.
+    package var authentication: Authentication
+    /// Which statuses and bodies callers see.
+    package var wireCompatibility: WireCompatibility
+    /// Most bytes of a request body.
+    package var bodyBytes: Int64
+    /// 1 to 20, in the order of the file.
+    package var deployments: [DeploymentConfiguration]
+
+    /// How callers of an endpoint prove that they may call.
+    package enum Authentication: String, Sendable, CaseIterable {
+        /// An endpoint key in `Authorization: Bearer`.
+        case key
+        /// A client certificate that the listener verified.
+        case mutualTLS = "mtls"
+    }
+
+    /// Which of the wire behaviours an endpoint shows.
+    package enum WireCompatibility: String, Sendable, CaseIterable {
+        /// Statuses of a managed online endpoint.
+        case managed
+        /// Statuses of a Kubernetes online endpoint.
+        case kubernetes
+        /// The model's own statuses and bodies, unchanged.
+        case transparent
+    }
+}
+
+/// One deployment of an endpoint.
+package struct DeploymentConfiguration: Sendable, Equatable {
+    /// As callers name it in `azureml-model-deployment`; same form as an endpoint's name.
+    package var name: String
+    /// Share of the endpoint's traffic, 0 to 100; those of an endpoint sum to 0 or 100.
+    package var trafficPercent: Int
+    /// At least one.
+    package var backends: [BackendAddress]
+    /// What the certificates of `https` backends must show.
+    package var backendIdentity: BackendIdentity
+    /// From the request's last routing decision to the end of the model's answer.
+    package var requestTimeoutMilliseconds: Int64
+    /// Whether a POST may be repeated once when a pooled connection turns out stale.
+    package var retriesStaleConnections: Bool
+}
+
+/// What the certificate of an `https` backend must show besides leading to the trust roots.
+package enum BackendIdentity: Sendable, Hashable {
+    /// The DNS name or IP address of the backend's URL.
+    case host
+    /// Exactly this SPIFFE ID.
+    case spiffeID(SPIFFEID)
+}
+
+/// Where a backend listens, speaking HTTP/1.1.
+package enum BackendAddress: Sendable, Hashable, CustomStringConvertible {
+    /// Mutual TLS to a DNS name.
+    case httpsName(String, port: Int)
+    /// Mutual TLS to an IP address.
+    case https(IPAddress, port: Int)
+    /// Plaintext, loopback only.
+    case http(IPAddress, port: Int)
+    /// Plaintext over a Unix socket by absolute path.
+    case unix(path: String)
+
+    /// As it is written in the configuration.
+    package var description: String {
+        switch self {
+        case .httpsName(let name, let port): "https://\(name):\(port)"
+        case .https(let address, let port): "https://\(ListenAddress.ip(address, port: port))"
+        case .http(let address, let port): "http://\(ListenAddress.ip(address, port: port))"
+        case .unix(let path): "unix:\(path)"
+        }
+    }
+
+    /// Whether the leg to the backend is encrypted.
+    package var isEncrypted: Bool {
+        switch self {
+        case .httpsName, .https: true
+        case .http, .unix: false
+        }
+    }
+}

@@ -1,0 +1,97 @@
+/// A listener, and the certificates it shows.
+struct ReadListener {
+    let configuration: ListenerConfiguration
+    let certificates: [CheckedCertificate]
+}
+
+extension ConfigurationReader {
+    /// Reads the list of listeners.
+    func listeners(_ place: ConfigurationCursor?, trustsProxies: Bool) -> [ReadListener]? {
+        guard let place, let elements = place.elements() else { return nil }
+        if elements.isEmpty { place.report("at least one listener is needed") }
+        var addresses: Set<ListenAddress> = []
+        let listeners = elements.compactMap { element in
+            self.listener(element, trustsProxies: trustsProxies, addresses: &addresses)
+        }
+        return listeners.count == elements.count ? listeners : nil
+    }
+
+    private func listener(
+        _ place: ConfigurationCursor, trustsProxies: Bool, addresses: inout Set<ListenAddress>
+    ) -> ReadListener? {
+        guard let listener = place.mapping(keys: ["address", "proxy_protocol", "tls"]) else {
+            return nil
+        }
+        let address = listener.required("address").flatMap { place -> ListenAddress? in
+            guard let address = self.files.listenAddress(place) else { return nil }
+            if case .ip(_, port: 0) = address { return address }
+            if !addresses.insert(address).inserted {
+                place.report("another listener has the address \(address)")
+            }
+            return address
+        }
+        let proxyProtocol = listener.choice(
+            "proxy_protocol", otherwise: ListenerConfiguration.ProxyProtocol.none)
+        if proxyProtocol != ListenerConfiguration.ProxyProtocol.none, !trustsProxies {
+            listener["proxy_protocol"]?.report(
+                "proxy_protocol needs \"trusted_proxies\": nobody else is believed")
+        }
+        let tls = listener.required("tls").flatMap(self.tls)
+        guard let address, let proxyProtocol, let tls else { return nil }
+        return ReadListener(
+            configuration: ListenerConfiguration(
+                address: address, proxyProtocol: proxyProtocol, tls: tls.configuration),
+            certificates: tls.certificates)
+    }
+
+    private func tls(
+        _ place: ConfigurationCursor
+    ) -> (configuration: ListenerTLSConfiguration, certificates: [CheckedCertificate])? {
+        let keys = [
+            "certificates", "minimum_version", "client_authentication", "client_trust_roots",
+        ]
+        guard let tls = place.mapping(keys: keys) else { return nil }
+        var certificates: [CheckedCertificate]?
+        if let list = tls.required("certificates"), let elements = list.elements() {
+            if elements.isEmpty { list.report("at least one certificate is needed") }
+            let read = elements.compactMap { element -> CheckedCertificate? in
+                guard let pair = element.mapping(keys: ["chain", "key"]) else { return nil }
+                return self.files.certificate(
+                    chain: pair.required("chain"), key: pair.required("key"))
+            }
+            certificates = read.count == elements.count ? read : nil
+        }
+        let version = tls.choice(
+            "minimum_version", otherwise: ListenerTLSConfiguration.MinimumVersion.tls12)
+        let authentication = self.clientAuthentication(tls)
+        guard let certificates, let version, let authentication else { return nil }
+        let configuration = ListenerTLSConfiguration(
+            certificates: certificates.map(\.files), minimumVersion: version,
+            clientAuthentication: authentication)
+        return (configuration, certificates)
+    }
+
+    private enum ClientAuthenticationName: String, CaseIterable {
+        case none
+        case optional
+        case required
+    }
+
+    private func clientAuthentication(
+        _ tls: ConfigurationMapping
+    ) -> ListenerTLSConfiguration.ClientAuthentication? {
+        guard
+            let name = tls.choice(
+                "client_authentication", otherwise: ClientAuthenticationName.none)
+        else { return nil }
+        guard name != .none else {
+            tls["client_trust_roots"]?.report(
+                "client_trust_roots needs client_authentication: optional or required")
+            return ListenerTLSConfiguration.ClientAuthentication.none
+        }
+        guard let roots = tls.required("client_trust_roots").flatMap(self.files.trustRoots) else {
+            return nil
+        }
+        return name == .optional ? .optional(trustRoots: roots) : .required(trustRoots: roots)
+    }
+}

@@ -1,0 +1,32 @@
+internal import HTTPTransport
+
+extension Exchange {
+    /// What the client sees of the model's status.
+    static func mappedStatus(
+        _ status: Int, as wire: EndpointConfiguration.WireCompatibility
+    ) -> Int {
+        if 200..<300 ~= status { return status }
+        switch wire {
+        case .managed: return 424
+        case .kubernetes: return 502
+        case .transparent: return status
+        }
+    }
+
+    /// Two years, RFC 6797 6.1.1.
+    static var strictTransportSecurity: StaticString {
+        "max-age=63072000; includeSubDomains"
+    }
+    /// What a client cannot tell a model.
+    static let removedFromRequests = FieldNameSet.hopByHop.union(.spoofable).union([
+        .authorization, .cookie, .expect, .traceparent, .azuremlModelDeployment,
+    ])
+    /// What a model cannot tell a client.
+    static let removedFromResponses = FieldNameSet.hopByHop.union([
+        .server, .xRequestID, .xMSRequestID, .xMSClientRequestID, .azuremlModelDeployment,
+        .strictTransportSecurity, .xScoregate, .msAzureml,
+    ])
+
+    /// 64 KiB: what is held of a body that may have to be sent again.
+    static let maximumHeldBytes = 65_536
+}

@@ -1,0 +1,40 @@
+internal import Cryptography
+internal import State
+
+/// How long certificates still last.
+enum CertificateMetrics {
+    /// Reads the files again, since what counts is what a restart would find; blocks on them.
+    static func write(_ configuration: GatewayConfiguration, to text: inout PrometheusText) {
+        var files: [(String, String)] = configuration.listeners.flatMap { listener in
+            listener.tls.certificates.map { ("listener", $0.chain) }
+        }
+        if let identity = configuration.identity {
+            files.append(("identity", identity.certificate.chain))
+        }
+        var samples: [(PrometheusText.Labels, Double)] = []
+        for (use, file) in files {
+            guard let bytes = try? WholeFile.read(file, maximum: 1 << 20),
+                let leaf = try? Certificate.chain(pem: bytes).first
+            else { continue }
+            samples.append(([("use", use), ("file", file)], Double(leaf.notAfter)))
+        }
+        text.gauge(
+            "gateway_certificate_not_after_seconds",
+            "When a certificate runs out, seconds of Unix time.", samples)
+    }
+}
+
+/// How old endpoint keys are.
+enum KeyMetrics {
+    static func write(_ records: EndpointKeyRecords, to text: inout PrometheusText) {
+        text.gauge(
+            "gateway_endpoint_key_created_seconds",
+            "When an endpoint key was made, seconds of Unix time.",
+            records.keys.filter { !$0.isFormer }.map {
+                (
+                    [("endpoint", $0.endpoint), ("slot", $0.slot.rawValue)],
+                    Double($0.createdMilliseconds) / 1000
+                )
+            })
+    }
+}

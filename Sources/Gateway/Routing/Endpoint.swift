@@ -1,0 +1,76 @@
+internal import HTTPTransport
+internal import NIOCore
+
+/// One endpoint as requests meet it.
+///
+/// Immutable; all workers share it.
+final class Endpoint: Sendable {
+    /// Its place in the snapshot.
+    let index: Int
+    let configuration: EndpointConfiguration
+    let deployments: [Deployment]
+    /// Whether one deployment has all of the traffic, as most endpoints do.
+    private let sole: Deployment?
+
+    init(index: Int, configuration: EndpointConfiguration, firstDeployment: Int) {
+        self.index = index
+        self.configuration = configuration
+        let deployments = configuration.deployments.enumerated().map { offset, deployment in
+            Deployment(
+                index: firstDeployment + offset, endpointIndex: index, configuration: deployment)
+        }
+        self.deployments = deployments
+        self.sole = deployments.first { $0.configuration.trafficPercent == 100 }
+    }
+
+    /// The deployment the caller names, else one by the shares of the traffic.
+    ///
+    /// - Throws: `.noDeployment` if the one named does not exist, or none has a share.
+    func deployment(
+        for head: MessageHead, random: inout FastRandom
+    ) throws(GatewayError) -> Deployment {
+        if let field = head.index(of: .azuremlModelDeployment) {
+            let range = head.fields[field].valueRange
+            guard let named = self.deployments.first(where: { $0.isNamed(range, in: head) }) else {
+                throw GatewayError(kind: .noDeployment, source: .downstream, cause: "pinned")
+            }
+            return named
+        }
+        if let sole { return sole }
+        var share = Int(random.next() % 100)
+        for deployment in self.deployments {
+            share -= deployment.configuration.trafficPercent
+            if share < 0 { return deployment }
+        }
+        throw GatewayError(kind: .noDeployment, source: .downstream, cause: "no traffic")
+    }
+}
+
+/// One deployment as requests meet it.
+final class Deployment: Sendable {
+    /// Its place among all deployments of the snapshot.
+    let index: Int
+    let endpointIndex: Int
+    let configuration: DeploymentConfiguration
+    let requestTimeout: TimeAmount
+    /// The name's bytes, for `azureml-model-deployment`.
+    let nameBytes: ByteBuffer
+
+    init(index: Int, endpointIndex: Int, configuration: DeploymentConfiguration) {
+        self.index = index
+        self.endpointIndex = endpointIndex
+        self.configuration = configuration
+        self.requestTimeout = .milliseconds(configuration.requestTimeoutMilliseconds)
+        self.nameBytes = ByteBuffer(string: configuration.name)
+    }
+
+    func isNamed(_ range: Range<Int>, in head: MessageHead) -> Bool {
+        head.withBytes(range) { span in
+            let nameBytes = self.nameBytes
+            let name = nameBytes.readableBytesUInt8Span
+            guard span.count == name.count else { return false }
+            for index in name.indices where name[index] != span[index] { return false }
+            return true
+        }
+    }
+}

@@ -1,0 +1,101 @@
+internal import ControlServer
+internal import Foundation
+internal import Logging
+internal import TLS
+
+/// The admin listener: `/healthz`, `/readyz` and `/metrics`.
+struct AdminServer {
+    private let admin: AdminConfiguration?
+    /// Nil where it is a Unix socket.
+    private let tls: ControlTLS?
+
+    /// - Throws: ``StartError`` if it needs an identity that is not there or cannot be read.
+    init(_ configuration: GatewayConfiguration) throws {
+        self.admin = configuration.admin
+        guard case .ip? = configuration.admin?.address else {
+            self.tls = nil
+            return
+        }
+        do throws(TLSError) {
+            self.tls = try ControlTLS(Self.tls(configuration))
+        } catch {
+            throw StartError.environment("the admin listener cannot be set up: \(error)")
+        }
+    }
+
+    /// Takes over the identity's files, as they are now.
+    func reload(_ configuration: GatewayConfiguration) throws {
+        try self.tls?.adopt(Self.tls(configuration))
+    }
+
+    /// Serves until cancelled; at once waits for that if the configuration has no admin listener.
+    func run(_ gateway: Gateway, logger: Logger) async throws {
+        guard let admin else {
+            while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
+            return
+        }
+        let server = ControlServer(
+            address: self.address(admin), routes: Self.routes(gateway), logger: logger)
+        do {
+            try await server.run { address in
+                let bound = address.map { "\($0)" } ?? "\(admin.address)"
+                logger.info("admin listening", metadata: ["address": "\(bound)"])
+            }
+        } catch {
+            throw StartError.environment("the admin listener \(admin.address) failed: \(error)")
+        }
+    }
+
+    private func address(_ admin: AdminConfiguration) -> ControlServer.Address {
+        switch (admin.address, self.tls) {
+        case (.unix(let path), _):
+            return .unix(path: path)
+        case (.ip(let address, let port), let tls?):
+            return .mutualTLS(host: address.description, port: port, tls)
+        case (.ip, nil):
+            preconditionFailure("an IP address gets its TLS in init")
+        }
+    }
+
+    private static func tls(_ configuration: GatewayConfiguration) -> TLSServerConfiguration {
+        guard let identity = configuration.identity else {
+            preconditionFailure("a configuration with an admin address has an identity")
+        }
+        return TLSServerConfiguration(
+            certificates: [
+                TLSCertificateFiles(
+                    chain: identity.certificate.chain, key: identity.certificate.key)
+            ],
+            clientAuthentication: .required, clientTrustRoots: identity.trustRoots,
+            purpose: .internal, listener: "admin")
+    }
+
+    private static func routes(_ gateway: Gateway) -> [ControlServer.Route] {
+        [
+            ControlServer.Route("/healthz") {
+                ControlServer.Answer(
+                    status: 200, contentType: "application/json", text: #"{"status":"ok"}"#)
+            },
+            ControlServer.Route("/readyz") {
+                let reasons = gateway.unreadyReasons
+                let answer = Readiness(
+                    status: reasons.isEmpty ? "ready" : "not ready", reasons: reasons)
+                let encoder = JSONEncoder()
+                encoder.outputFormatting = .sortedKeys
+                return ControlServer.Answer(
+                    status: reasons.isEmpty ? 200 : 503, contentType: "application/json",
+                    text: String(decoding: try encoder.encode(answer), as: UTF8.self))
+            },
+            ControlServer.Route("/metrics") {
+                ControlServer.Answer(
+                    status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8",
+                    text: try await gateway.metrics())
+            },
+        ]
+    }
+
+    private struct Readiness: Encodable {
+        let status: String
+        let reasons: [String]
+    }
+}

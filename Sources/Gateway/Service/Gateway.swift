@@ -1,0 +1,371 @@
+internal import Cryptography
+package import Logging
+package import NIOCore
+internal import NIOPosix
+internal import State
+internal import Synchronization
+internal import TLS
+
+/// The gateway: workers, listeners, keys and what keeps them up to date.
+///
+/// ``start(_:logger:)`` returns once every listener accepts; then ``reload(_:)`` as often as wanted, then
+/// ``drain()`` and ``stop()``. Everything that takes time happens off the workers' loops.
+package final class Gateway: Sendable {
+    private let group: MultiThreadedEventLoopGroup
+    private let workers: [WorkerHandle]
+    private let ticketKeys: TLSTicketKeys
+    private let store: StateStore?
+    private let watcher: Mutex<StateWatcher?>
+    private let accessLog: AccessLog?
+    private let logger: Logger
+    private let current: Mutex<Current>
+    /// What the listeners really have, where the configuration says port 0.
+    package let addresses: [SocketAddress]
+    private let listeners: [any Channel]
+
+    /// What a reload replaces.
+    private struct Current {
+        var snapshot: Snapshot
+        var isDraining = false
+        var reloads = 0
+        var failedReloads = 0
+    }
+
+    private init(
+        _ parts: Parts, watcher: StateWatcher?, listeners: [any Channel],
+        addresses: [SocketAddress], logger: Logger
+    ) {
+        self.group = parts.group
+        self.workers = parts.workers
+        self.ticketKeys = parts.ticketKeys
+        self.store = parts.store
+        self.watcher = Mutex(watcher)
+        self.accessLog = parts.accessLog
+        self.logger = logger
+        self.current = Mutex(Current(snapshot: parts.snapshot))
+        self.listeners = listeners
+        self.addresses = addresses
+    }
+
+    /// Starts everything a configuration names.
+    ///
+    /// - Throws: ``StartError``; nothing is left running then.
+    package static func start(
+        _ configuration: GatewayConfiguration, logger: Logger
+    ) async throws -> Gateway {
+        let files = FileDescriptorLimit.raise()
+        guard configuration.limits.connections + Self.reservedFiles <= files else {
+            throw StartError.environment(
+                """
+                limits.connections is \(configuration.limits.connections), but the process may open \
+                \(files) files: lower it to \(max(files - Self.reservedFiles, 0)), or raise the \
+                hard limit (ulimit -Hn, LimitNOFILE=)
+                """)
+        }
+        let addresses = try Self.probe(configuration)
+        let parts = try await Self.parts(configuration, files: files)
+        do {
+            let watcher = try Self.watch(parts)
+            let (listeners, bound) = try await Self.listen(addresses, parts)
+            return Gateway(
+                parts, watcher: watcher, listeners: listeners, addresses: bound, logger: logger)
+        } catch {
+            try? await parts.group.shutdownGracefully()
+            throw error
+        }
+    }
+
+    /// Takes over a new configuration; on failure the present one stays in force.
+    ///
+    /// Listeners, workers and the state folder are fixed at the start; a change of those is logged.
+    ///
+    /// - Throws: ``StartError`` with what is wrong.
+    package func reload(_ configuration: GatewayConfiguration) async throws {
+        let present = self.current.withLock { $0.snapshot }
+        do {
+            try self.checkUnchanged(present.configuration, configuration)
+            let snapshot = Snapshot(configuration)
+            var contexts: [WorkerContexts] = []
+            for worker in self.workers {
+                contexts.append(
+                    try WorkerContexts(
+                        configuration, resources: worker.resources, ticketKeys: self.ticketKeys))
+            }
+            try self.accessLog?.reopen()
+            let keys = try self.store?.endpointKeys()
+            for (worker, contexts) in zip(self.workers, contexts) {
+                let table = keys.map { EndpointKeyTable($0, endpoints: snapshot.endpointNames) }
+                try await worker.ask { worker in
+                    worker.adopt(snapshot, contexts)
+                    if let table { worker.adopt(table) }
+                }
+            }
+            self.current.withLock {
+                $0.snapshot = snapshot
+                $0.reloads += 1
+            }
+            self.logger.info(
+                "configuration in force", metadata: ["workers": "\(self.workers.count)"])
+        } catch {
+            throw StartError.configuration("\(error)")
+        }
+    }
+
+    /// Counts a reload that came to nothing, whether the files or the gateway refused it.
+    func reloadFailed() {
+        self.current.withLock { $0.failedReloads += 1 }
+    }
+
+    /// The configuration in force.
+    package var configuration: GatewayConfiguration {
+        self.current.withLock { $0.snapshot.configuration }
+    }
+
+    /// Accepts no more connections and lets those there are finish, at most for the configured time.
+    package func drain() async {
+        let timeout = self.current.withLock { current in
+            current.isDraining = true
+            return current.snapshot.configuration.drainTimeoutMilliseconds
+        }
+        self.logger.info("draining", metadata: ["timeout_ms": "\(timeout)"])
+        for listener in self.listeners { try? await listener.close().get() }
+        for worker in self.workers { worker.tell { $0.drain() } }
+        let end = ContinuousClock.now + .milliseconds(timeout)
+        while ContinuousClock.now < end {
+            let open = await self.connections()
+            if open == 0 { break }
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+        let cut = await self.connections()
+        if cut > 0 {
+            self.logger.warning("drain timed out", metadata: ["connections": "\(cut)"])
+            for worker in self.workers { worker.tell { $0.abortConnections() } }
+        }
+    }
+
+    /// Ends everything.
+    package func stop() async {
+        self.watcher.withLock { $0.take() }?.stop()
+        for worker in self.workers { try? await worker.ask { $0.stop() } }
+        self.accessLog?.drain(seconds: 2)
+        try? await self.group.shutdownGracefully()
+    }
+
+    private func connections() async -> Int {
+        var sum = 0
+        for worker in self.workers {
+            sum += (try? await worker.ask { $0.metrics.connections }) ?? 0
+        }
+        return sum
+    }
+
+    /// 128: listeners, the state, logs, and connections to backends to begin with.
+    private static let reservedFiles = 128
+}
+
+// MARK: - What the admin listener tells
+
+extension Gateway {
+    /// Why the gateway should get no new traffic; empty if it may.
+    package var unreadyReasons: [String] {
+        var reasons: [String] = []
+        if self.current.withLock({ $0.isDraining }) { reasons.append("draining") }
+        if let health = self.watcher.withLock({ $0?.health }), health != .ready {
+            reasons.append("the state cannot be read")
+        }
+        return reasons
+    }
+
+    /// All metrics in the Prometheus text format.
+    package func metrics() async throws -> String {
+        var text = PrometheusText()
+        var sums = MetricsSum()
+        for worker in self.workers {
+            sums.add(try await worker.ask { WorkerMetrics($0) })
+        }
+        let (snapshot, reloads, failedReloads) = self.current.withLock {
+            ($0.snapshot, $0.reloads, $0.failedReloads)
+        }
+        sums.write(to: &text)
+        text.counter(
+            "gateway_reloads_total", "Reloads of configuration and certificates.",
+            [([("result", "success")], reloads), ([("result", "failure")], failedReloads)])
+        CertificateMetrics.write(snapshot.configuration, to: &text)
+        if let keys = try? self.store?.endpointKeys() { KeyMetrics.write(keys, to: &text) }
+        text.gauge(
+            "gateway_workers", "Workers of this gateway.", [([], Double(self.workers.count))])
+        return text.text
+    }
+}
+
+// MARK: - Starting
+
+extension Gateway {
+    /// What is there before the listeners are.
+    private struct Parts {
+        let group: MultiThreadedEventLoopGroup
+        let workers: [WorkerHandle]
+        let ticketKeys: TLSTicketKeys
+        let store: StateStore?
+        let accessLog: AccessLog?
+        let snapshot: Snapshot
+        let budget: ConnectionBudget
+        let health: HealthBox
+    }
+
+    /// Lets workers ask for the state's health before the watcher is there.
+    private final class HealthBox: Sendable {
+        let watcher = Mutex<StateWatcher?>(nil)
+    }
+
+    private static func probe(_ configuration: GatewayConfiguration) throws -> [SocketAddress] {
+        try configuration.listeners.map { listener in
+            let address: SocketAddress
+            switch listener.address {
+            case .ip(let ip, let port):
+                address = try SocketAddress(ipAddress: ip.description, port: port)
+            case .unix(let path):
+                address = try SocketAddress(unixDomainSocketPath: path)
+            }
+            do {
+                try Listener.probe(address)
+            } catch let error as IOError {
+                throw StartError.environment(Self.reason(error, listener.address))
+            }
+            return address
+        }
+    }
+
+    private static func reason(_ error: IOError, _ address: ListenAddress) -> String {
+        switch error.errnoCode {
+        case 98: "\(address) is in use: another process listens there (ss -lp shows which)"
+        case 13:
+            "no right to listen at \(address): ports below 1024 need CAP_NET_BIND_SERVICE"
+        case 99: "\(address) is not an address of this machine"
+        default: "cannot listen at \(address): \(error)"
+        }
+    }
+
+    private static func parts(
+        _ configuration: GatewayConfiguration, files: Int
+    ) async throws -> Parts {
+        let snapshot = Snapshot(configuration)
+        let count = configuration.workers ?? System.coreCount
+        let store = try Self.openState(configuration)
+        let accessLog: AccessLog?
+        do throws(AccessLogError) {
+            accessLog = try configuration.accessLog.map { destination throws(AccessLogError) in
+                try AccessLog(destination)
+            }
+        } catch .cannotOpen(let path, let errno) {
+            throw StartError.environment(
+                "the access log \(path) cannot be opened: \(IOError(errnoCode: errno, reason: "open"))"
+            )
+        }
+        let ticketKeys = TLSTicketKeys()
+        let budget = ConnectionBudget(limit: configuration.limits.connections)
+        let health = HealthBox()
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: count)
+        var workers: [WorkerHandle] = []
+        do {
+            for (index, loop) in group.makeIterator().enumerated() {
+                let resources = try TLSWorkerResources()
+                let contexts = try WorkerContexts(
+                    configuration, resources: resources, ticketKeys: ticketKeys)
+                workers.append(
+                    try await WorkerHandle.start(
+                        index: index, eventLoop: loop, resources: resources, snapshot: snapshot,
+                        contexts: contexts, store: store,
+                        health: { health.watcher.withLock { $0?.health ?? .ready } },
+                        accessLog: accessLog, budget: budget))
+            }
+        } catch {
+            try? await group.shutdownGracefully()
+            throw StartError.environment("\(error)")
+        }
+        return Parts(
+            group: group, workers: workers, ticketKeys: ticketKeys, store: store,
+            accessLog: accessLog, snapshot: snapshot, budget: budget, health: health)
+    }
+
+    private static func openState(_ configuration: GatewayConfiguration) throws -> StateStore? {
+        guard let path = configuration.rootKeyFile else { return nil }
+        do throws(StateError) {
+            let rootKey = try RootKey.read(path: path)
+            return try StateStore(folder: configuration.stateDirectory, rootKey: rootKey)
+        } catch {
+            throw StartError.environment("\(error)")
+        }
+    }
+
+    /// Watches the state, and gives the workers the keys there are.
+    private static func watch(_ parts: Parts) throws -> StateWatcher? {
+        guard let store = parts.store else { return nil }
+        let workers = parts.workers
+        let health = parts.health
+        let adopt = { @Sendable (records: EndpointKeyRecords) in
+            for worker in workers {
+                worker.tell { worker in
+                    // The numbers of endpoints are those of the worker's snapshot at that moment.
+                    worker.adopt(
+                        EndpointKeyTable(records, endpoints: worker.snapshot.endpointNames))
+                    health.watcher.withLock { $0 }?.apply(
+                        generation: records.generation, worker: worker.index)
+                }
+            }
+        }
+        let watcher = try StateWatcher(store: store, workers: workers.count, onChange: adopt)
+        health.watcher.withLock { $0 = watcher }
+        adopt(watcher.initial)
+        return watcher
+    }
+
+    private static func listen(
+        _ addresses: [SocketAddress], _ parts: Parts
+    ) async throws -> ([any Channel], [SocketAddress]) {
+        var channels: [any Channel] = []
+        var bound: [SocketAddress] = []
+        for (index, address) in addresses.enumerated() {
+            var address = address
+            for worker in parts.workers {
+                let channel: any Channel
+                do {
+                    channel = try await Listener.open(
+                        address, on: worker.eventLoop, worker: worker.worker, listener: index,
+                        budget: parts.budget)
+                } catch let error as IOError {
+                    let configured = parts.snapshot.configuration.listeners[index].address
+                    throw StartError.environment(Self.reason(error, configured))
+                }
+                channels.append(channel)
+                // Port 0 is the system's choice for the first; the others share it.
+                if let local = channel.localAddress { address = local }
+                // A path can be bound once only.
+                if case .unixDomainSocket = address { break }
+            }
+            bound.append(address)
+        }
+        return (channels, bound)
+    }
+
+    private func checkUnchanged(
+        _ present: GatewayConfiguration, _ new: GatewayConfiguration
+    ) throws {
+        var changed: [String] = []
+        if present.listeners.map(\.address) != new.listeners.map(\.address) {
+            changed.append("listeners")
+        }
+        if present.workers != new.workers { changed.append("workers") }
+        if present.stateDirectory != new.stateDirectory { changed.append("state") }
+        if present.rootKeyFile != new.rootKeyFile { changed.append("root_key") }
+        if present.accessLog != new.accessLog { changed.append("access_log") }
+        if present.admin != new.admin { changed.append("admin") }
+        if present.limits.connections != new.limits.connections {
+            changed.append("limits.connections")
+        }
+        guard changed.isEmpty else {
+            throw StartError.configuration(
+                "a restart is needed for a change of \(changed.joined(separator: ", "))")
+        }
+    }
+}

@@ -1,0 +1,74 @@
+internal import Glibc
+package import Logging
+internal import UnixSignals
+
+/// A gateway as a process: from its configuration file to the last signal.
+package enum GatewayProcess {
+    /// Serves until SIGTERM or SIGINT, then drains; the second of them ends at once.
+    ///
+    /// SIGHUP reads the configuration and all files it names again and opens the access log anew. The
+    /// certificate files are watched as well.
+    ///
+    /// - Throws: ``InvalidConfiguration`` or ``StartError``; nothing is left running then.
+    package static func run(
+        configurationPath: String, environment: [String: String], logger: Logger
+    ) async throws {
+        let configuration = try ConfigurationFile.read(
+            path: configurationPath, environment: environment)
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
+        let admin = try AdminServer(configuration)
+        let gateway = try await Gateway.start(configuration, logger: logger)
+        for address in gateway.addresses {
+            logger.info("listening", metadata: ["address": "\(address)"])
+        }
+        let reload = { @Sendable (cause: String) in
+            do {
+                let new = try ConfigurationFile.read(
+                    path: configurationPath, environment: environment)
+                try await gateway.reload(new)
+                try admin.reload(new)
+            } catch {
+                // What is in force stays in force.
+                gateway.reloadFailed()
+                logger.error(
+                    "reload failed; the configuration and certificates in force stay",
+                    metadata: ["cause": "\(cause)", "error": "\(error)"])
+            }
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                try await admin.run(gateway, logger: logger)
+            }
+            group.addTask {
+                var watch = FileWatch(gateway.configuration)
+                while !Task.isCancelled {
+                    try? await Task.sleep(for: .seconds(1))
+                    if watch.hasChanged(gateway.configuration) { await reload("file changed") }
+                }
+            }
+            group.addTask {
+                var isDraining = false
+                for await signal in signals {
+                    if signal == .sighup {
+                        await reload("SIGHUP")
+                    } else if isDraining {
+                        logger.warning("second signal: ending at once")
+                        exit(0)
+                    } else {
+                        isDraining = true
+                        // On the side: the second signal must be heard meanwhile.
+                        Task {
+                            await gateway.drain()
+                            await gateway.stop()
+                            logger.info("stopped")
+                            exit(0)
+                        }
+                    }
+                }
+            }
+            // The first to fail ends the process; none of them ends otherwise.
+            try await group.next()
+            group.cancelAll()
+        }
+    }
+}

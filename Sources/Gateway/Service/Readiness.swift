@@ -1,0 +1,42 @@
+internal import Cryptography
+internal import HTTPTransport
+internal import NIOCore
+internal import TLS
+
+/// What a running gateway's admin listener says of its readiness.
+package struct Readiness: Sendable {
+    /// Whether it should get traffic.
+    package let isReady: Bool
+    /// The answer as it came: JSON with `status` and `reasons`.
+    package let text: String
+
+    /// Asks the gateway of this configuration, 5 s at most.
+    ///
+    /// - Throws: Whatever kept it from answering.
+    package static func ask(_ configuration: GatewayConfiguration) async throws -> Readiness {
+        guard let admin = configuration.admin else {
+            throw StartError.configuration("the configuration has no admin address")
+        }
+        var fetch: HTTPFetch
+        switch admin.address {
+        case .unix(let path):
+            fetch = HTTPFetch("/readyz", at: .unix(path: path))
+        case .ip(let address, let port):
+            guard let identity = configuration.identity else {
+                throw StartError.configuration("admin.address needs identity")
+            }
+            fetch = HTTPFetch(
+                "/readyz", at: .host(address.description, port: port),
+                tls: TLSClientConfiguration(
+                    trustRoots: identity.trustRoots,
+                    identity: TLSCertificateFiles(
+                        chain: identity.certificate.chain, key: identity.certificate.key),
+                    peer: .identity(configuration.spiffeID.text), minimumVersion: .tls13))
+        }
+        fetch.fields = [("host", "admin")]
+        fetch.timeout = .seconds(5)
+        let answer = try await fetch.answer()
+        return Readiness(
+            isReady: answer.status == 200, text: String(decoding: answer.body, as: UTF8.self))
+    }
+}

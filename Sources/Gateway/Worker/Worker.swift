@@ -1,0 +1,262 @@
+internal import HTTPTransport
+internal import NIOCore
+internal import State
+internal import TLS
+
+/// One event loop and everything its requests touch: pools, keys, counters, buffers.
+///
+/// Loop-bound: what others have to say to it comes as a message to the loop. A reload gives it a new
+/// ``Snapshot`` and new TLS contexts; connections and exchanges in progress keep theirs.
+final class Worker {
+    let index: Int
+    let loop: LoopContext
+    let metrics: MetricsShard
+    /// For answers of the gateway's own; used within one call.
+    let answerHead = MessageHead()
+    var random = FastRandom()
+    private(set) var snapshot: Snapshot
+    private var contexts: WorkerContexts
+    private var backends: [[Backend]] = []
+    private var turns: [Int] = []
+    private let verifier: EndpointKeyVerifier?
+    private var keys: EndpointKeyTable?
+    private let stateHealth: @Sendable () -> StateHealth
+    /// As of the last housekeeping: the original is behind a lock.
+    private var health = StateHealth.ready
+    private var failureLimiter = AuthenticationFailureLimiter()
+    private let accessLog: AccessLog?
+    private var accessLines = JSONLines()
+    private var exchanges: [ObjectIdentifier: Exchange] = [:]
+    private var connections: [ObjectIdentifier: HTTP1ServerConnection] = [:]
+    private var isDraining = false
+    private var housekeeping: RepeatedTask?
+    private let budget: ConnectionBudget
+
+    /// Must be made on the loop.
+    init(
+        index: Int, loop: LoopContext, snapshot: Snapshot, contexts: WorkerContexts,
+        verifier: EndpointKeyVerifier?, stateHealth: @escaping @Sendable () -> StateHealth,
+        accessLog: AccessLog?, budget: ConnectionBudget
+    ) {
+        self.index = index
+        self.loop = loop
+        self.snapshot = snapshot
+        self.contexts = contexts
+        self.verifier = verifier
+        self.stateHealth = stateHealth
+        self.accessLog = accessLog
+        self.budget = budget
+        self.metrics = MetricsShard(snapshot)
+        self.makeBackends()
+    }
+
+    /// Begins to keep time.
+    ///
+    /// Must be called on the loop.
+    func start() {
+        self.loop.deadlines.start()
+        let bound = NIOLoopBound(self, eventLoop: self.loop.eventLoop)
+        self.housekeeping = self.loop.eventLoop.scheduleRepeatedTask(
+            initialDelay: Self.housekeepingInterval, delay: Self.housekeepingInterval
+        ) { _ in
+            let worker = bound.value
+            worker.health = worker.stateHealth()
+            worker.flushAccessLog()
+        }
+    }
+
+    /// Ends the timers and gives out the last log lines.
+    func stop() {
+        for backend in self.backends.joined() { backend.pool.close() }
+        self.housekeeping?.cancel()
+        self.loop.deadlines.stop()
+        self.flushAccessLog()
+    }
+
+    /// Takes over a new configuration.
+    ///
+    /// Backend connections in use end with their exchange.
+    func adopt(_ snapshot: Snapshot, _ contexts: WorkerContexts) {
+        self.snapshot = snapshot
+        self.contexts = contexts
+        self.metrics.adopt(snapshot)
+        for backend in self.backends.joined() { backend.pool.close() }
+        self.makeBackends()
+    }
+
+    /// Takes over the keys of a new generation, and ends what was let in by one that is gone.
+    func adopt(_ keys: EndpointKeyTable) {
+        self.keys = keys
+        let now = WallClock.now().milliseconds
+        for exchange in Array(self.exchanges.values) {
+            // By name: the exchange may have begun under a configuration with other numbers. An
+            // endpoint that is no more has no keys to go by; what it has let in may finish.
+            guard let (key, name) = exchange.keyInUse,
+                let endpoint = self.snapshot.endpointNames.firstIndex(of: name)
+            else { continue }
+            if !keys.admits(key, endpoint: endpoint, nowMilliseconds: now) { exchange.revoke() }
+        }
+    }
+
+    /// 100 ms: how late a log line may be.
+    private static let housekeepingInterval = TimeAmount.milliseconds(100)
+}
+
+// MARK: - Connections
+
+extension Worker {
+    /// Makes a client's connection ready: PROXY header where the listener has one, TLS, HTTP.
+    func accept(_ channel: any Channel, listener: Int) throws {
+        let configuration = self.snapshot.configuration
+        let settings = configuration.listeners[listener]
+        let pipeline = channel.pipeline.syncOperations
+        var proxy: ProxyProtocolHandler?
+        if settings.proxyProtocol != .none {
+            let handler = ProxyProtocolHandler(
+                version: settings.proxyProtocol, loop: self.loop,
+                isTrusted: channel.remoteAddress?.ipAddress.flatMap { IPAddress($0) }
+                    .map { configuration.trusts($0) } ?? false)
+            try pipeline.addHandler(handler)
+            proxy = handler
+        }
+        let tls = TLSHandler(
+            server: self.contexts.servers[listener], counters: self.metrics.tls)
+        try pipeline.addHandler(tls)
+        let connection = HTTP1ServerConnection(
+            loop: self.loop, limits: self.contexts.limits, timeouts: self.contexts.timeouts
+        ) { connection in
+            let client = ClientConnection(
+                channel: channel, proxied: proxy?.source, tls: tls, snapshot: self.snapshot)
+            let exchange = Exchange(worker: self, client: client, connection: connection)
+            self.exchanges[ObjectIdentifier(connection)] = exchange
+            return exchange
+        }
+        try pipeline.addHandler(connection)
+        self.metrics.connections += 1
+        self.metrics.acceptedConnections += 1
+        self.connections[ObjectIdentifier(connection)] = connection
+        if self.isDraining { connection.drain() }
+        self.budget.opened()
+        channel.closeFuture.assumeIsolated().whenComplete { _ in
+            self.budget.closed()
+            self.metrics.connections -= 1
+            self.connections[ObjectIdentifier(connection)] = nil
+            self.exchanges[ObjectIdentifier(connection)] = nil
+        }
+    }
+
+    /// Lets every connection finish its exchange and closes it.
+    func drain() {
+        self.isDraining = true
+        for connection in Array(self.connections.values) { connection.drain() }
+    }
+
+    /// Closes every connection where it stands.
+    func abortConnections() {
+        for connection in Array(self.connections.values) { connection.abort() }
+    }
+}
+
+// MARK: - Exchanges
+
+extension Worker {
+    /// The least loaded backend of a deployment; nil if all were tried, or if the deployment is of
+    /// a former configuration, where its number may be another's now.
+    func backend(of deployment: Deployment, excluding tried: Backend? = nil) -> Backend? {
+        guard self.snapshot.has(deployment) else { return nil }
+        return self.backends[deployment.index].leastLoaded(
+            turn: &self.turns[deployment.index], excluding: tried)
+    }
+
+    /// Checks the caller's endpoint key.
+    func authenticate(
+        _ head: MessageHead, _ endpoint: Endpoint
+    ) throws(GatewayError) -> EndpointKeyID {
+        guard let keys, let verifier, self.health != .unavailable else {
+            throw GatewayError(kind: .keysUnavailable, source: .internal, cause: "state not read")
+        }
+        guard let field = head.index(of: .authorization), head.count(of: .authorization) == 1 else {
+            throw GatewayError(kind: .badAuthorization, source: .downstream, cause: "absent")
+        }
+        let now = WallClock.now().milliseconds
+        let answer = head.withRawBytes(head.fields[field].valueRange) {
+            verifier.verify(
+                authorization: $0, endpoint: endpoint.index, in: keys, nowMilliseconds: now)
+        }
+        switch answer {
+        case .granted(let key):
+            return key
+        case .badHeader:
+            throw GatewayError(kind: .badAuthorization, source: .downstream, cause: "not Bearer")
+        case .denied(let key):
+            throw GatewayError(kind: .accessDenied(key), source: .downstream, cause: "key")
+        }
+    }
+
+    /// Counts a refused key of this client; how long its refusal is to be held back.
+    func refusalDelay(of key: EndpointKeyID?, _ client: ClientConnection) -> TimeAmount {
+        guard let address = client.address else { return .zero }
+        let now = Int64(self.loop.deadlines.coarseNow.uptimeNanoseconds / 1_000_000)
+        return .milliseconds(
+            self.failureLimiter.recordFailure(source: address, kid: key, nowMilliseconds: now))
+    }
+
+    /// Counts and logs an exchange that is over.
+    func exchangeEnded(
+        _ record: ExchangeRecord, endpoint: Endpoint?, deployment: Deployment?,
+        head: MessageHead?, ids: RequestIDs, client: ClientConnection
+    ) {
+        let now = NIODeadline.now()
+        self.metrics.exchangeEnded(record, endpoint: endpoint, deployment: deployment, now: now)
+        guard self.accessLog != nil else { return }
+        AccessLogLine(
+            record: record, endpoint: endpoint, deployment: deployment, head: head, ids: ids,
+            client: client, end: now
+        ).write(to: &self.accessLines)
+        if self.accessLines.bytes.readableBytes > Self.accessLogBytes { self.flushAccessLog() }
+    }
+
+    private func flushAccessLog() {
+        guard let accessLog, self.accessLines.bytes.readableBytes > 0 else { return }
+        if !accessLog.write(self.accessLines.bytes) {
+            self.metrics.accessLogDrops += self.accessLines.count
+        }
+        self.accessLines = JSONLines()
+    }
+
+    private func makeBackends() {
+        self.backends = self.snapshot.deployments.map { deployment in
+            deployment.configuration.backends.map { address in
+                Backend(
+                    address: address,
+                    pool: ConnectionPool(
+                        loop: self.loop, address: address.poolAddress,
+                        tls: self.contexts.client(address, deployment.configuration),
+                        httpLimits: .response))
+            }
+        }
+        self.turns = Array(repeating: 0, count: self.backends.count)
+    }
+
+    /// Seconds since 1970, for Date fields.
+    var unixSecond: Int { WallClock.now().seconds }
+
+    /// Pools and their backends, for the metrics.
+    var backendsByDeployment: [(Deployment, [Backend])] {
+        zip(self.snapshot.deployments, self.backends).map { ($0, $1) }
+    }
+
+    /// 64 KiB: a burst of lines goes out before the next housekeeping.
+    private static let accessLogBytes = 65_536
+}
+
+extension BackendAddress {
+    fileprivate var poolAddress: ConnectionPool.Address {
+        switch self {
+        case .httpsName(let name, let port): .host(name, port: port)
+        case .https(let address, let port), .http(let address, let port):
+            .host(address.description, port: port)
+        case .unix(let path): .unix(path: path)
+        }
+    }
+}

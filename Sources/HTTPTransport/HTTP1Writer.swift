@@ -1,0 +1,203 @@
+package import NIOCore
+
+/// Writes messages of HTTP/1.1 into buffers.
+///
+/// Everything is appended; nothing is checked again: heads come from a parser or from constants.
+package enum HTTP1Writer {
+    /// Appends `HTTP/1.1 status reason CRLF`; the reason is ours, empty for a status without one here.
+    package static func appendStatusLine(_ status: Int, to output: inout ByteBuffer) {
+        if let line = Self.statusLine(status) {
+            output.writeStaticString(line)
+            return
+        }
+        output.writeStaticString("HTTP/1.1 ")
+        self.appendDecimal(status, to: &output)
+        output.writeStaticString(" \r\n")
+    }
+
+    /// Appends the request line for what `head` asks, with its normalised path and its query.
+    ///
+    /// - Parameters:
+    ///   - head: A request.
+    ///   - strippedPrefixBytes: How many bytes to leave out at the start of the path; a `/` is put where
+    ///     the rest does not begin with one.
+    ///   - output: Takes the line.
+    package static func appendRequestLine(
+        _ head: MessageHead, strippedPrefixBytes: Int = 0, to output: inout ByteBuffer
+    ) {
+        output.writeStaticString(head.method.name)
+        output.writeStaticString(" ")
+        let buffer = head.bytes
+        let bytes = buffer.readableBytesUInt8Span
+        let path = bytes.extracting(
+            (head.pathRange.lowerBound + strippedPrefixBytes)..<head.pathRange.upperBound)
+        if path.isEmpty || (strippedPrefixBytes > 0 && path[0] != ASCII.slash) {
+            output.writeStaticString("/")
+        }
+        output.append(path)
+        if let query = head.queryRange {
+            output.writeStaticString("?")
+            output.append(bytes.extracting(query))
+        }
+        output.writeStaticString(" HTTP/1.1\r\n")
+    }
+
+    /// Appends the fields of `head` whose names are not in `excluded` and that do not end at this hop.
+    ///
+    /// Fields that stand together are copied together; a line that is not exactly `name: value` is
+    /// written anew.
+    package static func appendFields(
+        of head: MessageHead, except excluded: FieldNameSet, to output: inout ByteBuffer
+    ) {
+        let buffer = head.bytes
+        let bytes = buffer.readableBytesUInt8Span
+        let table = head.fields
+        let fields = table.span
+        // The run of bytes not copied yet; empty while start == end.
+        var start = 0
+        var end = 0
+        for index in fields.indices {
+            let field = fields[index]
+            if field.isHopByHop || excluded.contains(field.name) { continue }
+            let fieldStart = Int(field.nameStart)
+            if field.isCanonical, fieldStart == end {
+                end = field.lineEnd
+                continue
+            }
+            if start < end { output.append(bytes.extracting(start..<end)) }
+            if field.isCanonical {
+                start = fieldStart
+                end = field.lineEnd
+            } else {
+                start = 0
+                end = 0
+                output.append(bytes.extracting(field.nameRange))
+                output.writeStaticString(": ")
+                output.append(bytes.extracting(field.valueRange))
+                output.writeStaticString("\r\n")
+            }
+        }
+        if start < end { output.append(bytes.extracting(start..<end)) }
+    }
+
+    /// Appends `name: value CRLF`.
+    package static func appendField(
+        _ name: StaticString, _ value: Span<UInt8>, to output: inout ByteBuffer
+    ) {
+        output.writeStaticString(name)
+        output.writeStaticString(": ")
+        output.append(value)
+        output.writeStaticString("\r\n")
+    }
+
+    /// Appends `name: value CRLF`.
+    package static func appendField(
+        _ name: StaticString, _ value: StaticString, to output: inout ByteBuffer
+    ) {
+        output.writeStaticString(name)
+        output.writeStaticString(": ")
+        output.writeStaticString(value)
+        output.writeStaticString("\r\n")
+    }
+
+    /// Appends `content-length: length CRLF`.
+    package static func appendContentLength(_ length: Int, to output: inout ByteBuffer) {
+        output.writeStaticString("content-length: ")
+        self.appendDecimal(length, to: &output)
+        output.writeStaticString("\r\n")
+    }
+
+    /// Appends the field that frames a body: content-length, or `transfer-encoding: chunked`; nothing
+    /// for a body that is not there or that ends with the connection.
+    package static func appendFraming(_ framing: BodyFraming, to output: inout ByteBuffer) {
+        switch framing {
+        case .none, .untilClose: break
+        case .length(let length): self.appendContentLength(length, to: &output)
+        case .chunked: output.writeStaticString("transfer-encoding: chunked\r\n")
+        }
+    }
+
+    /// Appends the empty line that ends a head.
+    package static func appendHeadEnd(to output: inout ByteBuffer) {
+        output.writeStaticString("\r\n")
+    }
+
+    /// Appends what stands before `length` bytes of a chunk; at least one.
+    package static func appendChunkStart(_ length: Int, to output: inout ByteBuffer) {
+        precondition(length > 0, "a chunk without bytes ends the body")
+        var shift = (63 - length.leadingZeroBitCount) & ~3
+        while shift >= 0 {
+            let digit = UInt8(truncatingIfNeeded: length &>> shift) & 0xf
+            output.writeInteger(digit < 10 ? digit + ASCII.zero : digit + 0x57)
+            shift -= 4
+        }
+        output.writeStaticString("\r\n")
+    }
+
+    /// Appends what stands after the bytes of a chunk.
+    package static func appendChunkEnd(to output: inout ByteBuffer) {
+        output.writeStaticString("\r\n")
+    }
+
+    /// Appends the last chunk and an empty trailer section.
+    package static func appendLastChunk(to output: inout ByteBuffer) {
+        output.writeStaticString("0\r\n\r\n")
+    }
+
+    /// Appends `number`, which is not negative, in decimal.
+    package static func appendDecimal(_ number: Int, to output: inout ByteBuffer) {
+        precondition(number >= 0, "a length or status is not negative")
+        // From the last digit: at most 19 of them, eight to a word.
+        var rest = number
+        var digits: UInt64 = 0
+        var count = 0
+        repeat {
+            let (quotient, remainder) = rest.quotientAndRemainder(dividingBy: 10)
+            digits = digits &<< 8 | UInt64(0x30 &+ remainder)
+            rest = quotient
+            count &+= 1
+        } while rest > 0 && count < 8
+        if rest > 0 { self.appendDecimal(rest, to: &output) }
+        for _ in 0..<count {
+            output.writeInteger(UInt8(truncatingIfNeeded: digits))
+            digits &>>= 8
+        }
+    }
+
+    private static func statusLine(_ status: Int) -> StaticString? {
+        switch status {
+        case 100: "HTTP/1.1 100 Continue\r\n"
+        case 200: "HTTP/1.1 200 OK\r\n"
+        case 201: "HTTP/1.1 201 Created\r\n"
+        case 202: "HTTP/1.1 202 Accepted\r\n"
+        case 204: "HTTP/1.1 204 No Content\r\n"
+        case 206: "HTTP/1.1 206 Partial Content\r\n"
+        case 301: "HTTP/1.1 301 Moved Permanently\r\n"
+        case 302: "HTTP/1.1 302 Found\r\n"
+        case 304: "HTTP/1.1 304 Not Modified\r\n"
+        case 307: "HTTP/1.1 307 Temporary Redirect\r\n"
+        case 400: "HTTP/1.1 400 Bad Request\r\n"
+        case 401: "HTTP/1.1 401 Unauthorized\r\n"
+        case 403: "HTTP/1.1 403 Forbidden\r\n"
+        case 404: "HTTP/1.1 404 Not Found\r\n"
+        case 405: "HTTP/1.1 405 Method Not Allowed\r\n"
+        case 408: "HTTP/1.1 408 Request Timeout\r\n"
+        case 413: "HTTP/1.1 413 Content Too Large\r\n"
+        case 414: "HTTP/1.1 414 URI Too Long\r\n"
+        case 415: "HTTP/1.1 415 Unsupported Media Type\r\n"
+        case 417: "HTTP/1.1 417 Expectation Failed\r\n"
+        case 421: "HTTP/1.1 421 Misdirected Request\r\n"
+        case 422: "HTTP/1.1 422 Unprocessable Content\r\n"
+        case 424: "HTTP/1.1 424 Failed Dependency\r\n"
+        case 429: "HTTP/1.1 429 Too Many Requests\r\n"
+        case 431: "HTTP/1.1 431 Request Header Fields Too Large\r\n"
+        case 500: "HTTP/1.1 500 Internal Server Error\r\n"
+        case 501: "HTTP/1.1 501 Not Implemented\r\n"
+        case 502: "HTTP/1.1 502 Bad Gateway\r\n"
+        case 503: "HTTP/1.1 503 Service Unavailable\r\n"
+        case 504: "HTTP/1.1 504 Gateway Timeout\r\n"
+        case 505: "HTTP/1.1 505 HTTP Version Not Supported\r\n"
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,66 @@
+internal import HTTPTransport
+package import NIOCore
+internal import NIOPosix
+internal import TLS
+
+/// The built-in model: a small classifier behind the contract of Azure's inference server, for
+/// demonstrations, tests, and as the floor of load tests.
+///
+/// Plain HTTP on loopback or a Unix socket: it stands where a model container would.
+package final class ExampleModel: Sendable {
+    private let group: MultiThreadedEventLoopGroup
+    private let channel: any Channel
+    /// Where it listens.
+    package let address: SocketAddress
+
+    private init(group: MultiThreadedEventLoopGroup, channel: any Channel, address: SocketAddress) {
+        self.group = group
+        self.channel = channel
+        self.address = address
+    }
+
+    /// Starts the model.
+    ///
+    /// - Parameter address: A loopback address, port 0 for a free one, or a Unix socket.
+    /// - Returns: The model, listening.
+    /// - Throws: IOError if `address` cannot be bound; nothing is left running then.
+    package static func start(at address: SocketAddress) async throws -> ExampleModel {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        do {
+            let loop = group.next()
+            let bound = try await loop.submit {
+                let context = LoopContext(eventLoop: loop, tls: try TLSWorkerResources())
+                context.deadlines.start()
+                return NIOLoopBound(context, eventLoop: loop)
+            }.get()
+            let channel = try await ServerBootstrap(group: loop)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .childChannelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        let connection = HTTP1ServerConnection(
+                            loop: bound.value, limits: HTTPLimits(),
+                            timeouts: ServerTimeouts(head: .seconds(10), idle: .seconds(3600))
+                        ) { ModelExchange(connection: $0) }
+                        try channel.pipeline.syncOperations.addHandler(connection)
+                    }
+                }
+                .bind(to: address).get()
+            return ExampleModel(
+                group: group, channel: channel, address: channel.localAddress ?? address)
+        } catch {
+            try? await group.shutdownGracefully()
+            throw error
+        }
+    }
+
+    /// Returns when the model has been stopped.
+    package func wait() async throws {
+        try await self.channel.closeFuture.get()
+    }
+
+    /// Stops the model.
+    package func stop() async {
+        try? await self.channel.close().get()
+        try? await self.group.shutdownGracefully()
+    }
+}

@@ -1,0 +1,7 @@
+extension RawSpan {
+    /// The byte at `index`, which must lie inside.
+    package func byte(at index: Int) -> UInt8 {
+        precondition(index >= 0 && index < self.byteCount, "the byte lies inside the span")
+        return unsafe self.unsafeLoad(fromByteOffset: index, as: UInt8.self)
+    }
+}

@@ -1,0 +1,73 @@
+internal import GRDB
+
+/// The tables of the state, and how older ones become them.
+///
+/// `PRAGMA user_version` counts the steps that were applied. Times are milliseconds of Unix time.
+enum Schema {
+    /// Brings the database to the newest schema, in one transaction that other processes wait for.
+    static func migrate(_ database: Database) throws {
+        let found = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
+        guard found <= self.steps.count else {
+            throw StateError.newerSchema(found: found, known: self.steps.count)
+        }
+        guard found < self.steps.count else { return }
+        for step in self.steps[found...] { try database.execute(sql: step) }
+        try database.execute(sql: "PRAGMA user_version = \(self.steps.count)")
+    }
+
+    /// Never edited once released: a change is a further step.
+    private static let steps = [
+        """
+        -- What endpoint keys are digested with, sealed under the root key.
+        CREATE TABLE pepper (
+            version INTEGER PRIMARY KEY,
+            sealed BLOB NOT NULL,
+            created_ms INTEGER NOT NULL
+        ) STRICT;
+
+        -- A slot has one key, and its former one while that is in grace.
+        CREATE TABLE endpoint_key (
+            kid TEXT PRIMARY KEY CHECK (length(kid) = 11),
+            endpoint TEXT NOT NULL,
+            slot TEXT NOT NULL CHECK (slot IN ('primary', 'secondary')),
+            digest BLOB NOT NULL CHECK (length(digest) = 32),
+            pepper_version INTEGER NOT NULL REFERENCES pepper (version),
+            created_ms INTEGER NOT NULL,
+            not_before_ms INTEGER NOT NULL,
+            expires_ms INTEGER,
+            is_former INTEGER NOT NULL DEFAULT 0 CHECK (is_former IN (0, 1)),
+            -- Revoked, but what it has let in may finish.
+            keeps_streams INTEGER NOT NULL DEFAULT 0 CHECK (keeps_streams IN (0, 1))
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX endpoint_key_of_slot ON endpoint_key (endpoint, slot);
+
+        -- Counts the changes of endpoint keys; one row.
+        CREATE TABLE generation (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            number INTEGER NOT NULL
+        ) STRICT;
+        INSERT INTO generation (id, number) VALUES (1, 1);
+
+        -- Which generation each worker of each running gateway has in force.
+        CREATE TABLE applied_generation (
+            pid INTEGER NOT NULL,
+            started TEXT NOT NULL,
+            namespace TEXT NOT NULL,
+            worker INTEGER NOT NULL,
+            generation INTEGER NOT NULL,
+            heartbeat_ms INTEGER NOT NULL,
+            PRIMARY KEY (pid, started, namespace, worker)
+        ) STRICT, WITHOUT ROWID;
+
+        -- Who changed what, and when.
+        CREATE TABLE audit (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            time_ms INTEGER NOT NULL,
+            actor TEXT NOT NULL,
+            action TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            detail TEXT NOT NULL
+        ) STRICT;
+        """
+    ]
+}

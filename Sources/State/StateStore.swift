@@ -1,0 +1,156 @@
+package import Cryptography
+internal import Foundation
+internal import GRDB
+
+/// The state of a gateway: a SQLite database in a folder of its own, and its one writer connection.
+///
+/// Calls block on the disk; none belongs on an event loop. Every change is durable when the call
+/// returns (WAL with synchronous=FULL), or did not happen. Several processes may have the same
+/// state open.
+package final class StateStore: Sendable {
+    /// Where the database lies.
+    let path: String
+    let queue: DatabaseQueue
+    /// What endpoint keys are digested with: 32 random bytes.
+    package let pepper: SecretBytes
+
+    /// Opens the state in `folder`, making it first if it is not there.
+    ///
+    /// - Parameters:
+    ///   - folder: Is made with mode 0700; one that is there must not be open to others.
+    ///   - rootKey: 32 bytes; seals the secrets in the state.
+    /// - Throws: `.wrongRootKey` if the state was made under another one.
+    package init(
+        folder: String, rootKey: borrowing SecretBytes
+    ) throws(StateError) {
+        try Self.prepare(folder: folder)
+        let path = "\(folder)/\(Self.fileName)"
+        try Self.prepare(file: path, folder: folder)
+        let queue = try StateError.wrapping("opening the state") {
+            let queue = try DatabaseQueue(path: path, configuration: Self.configuration)
+            try queue.writeWithoutTransaction { database in
+                // GRDB sets NORMAL with WAL, which may lose the last transactions on power loss.
+                try database.execute(sql: "PRAGMA synchronous = FULL")
+                try database.execute(sql: "PRAGMA secure_delete = ON")
+            }
+            try queue.write { try Schema.migrate($0) }
+            return queue
+        }
+        self.pepper = try Self.pepper(queue, rootKey: rootKey)
+        self.queue = queue
+        self.path = path
+    }
+
+    /// What `PRAGMA text` answers on the writer connection; nil if nothing.
+    func pragma(_ text: String) throws(StateError) -> String? {
+        try StateError.wrapping("PRAGMA") {
+            try self.queue.inDatabase { try String.fetchOne($0, sql: "PRAGMA \(text)") }
+        }
+    }
+
+    private static func prepare(folder: String) throws(StateError) {
+        let files = FileManager.default
+        do {
+            try files.createDirectory(
+                atPath: folder, withIntermediateDirectories: true,
+                attributes: [.posixPermissions: 0o700])
+            let attributes = try files.attributesOfItem(atPath: folder)
+            let mode = (attributes[.posixPermissions] as? NSNumber)?.intValue ?? 0o777
+            guard mode & 0o077 == 0 else {
+                throw StateError.folder(
+                    path: folder, reason: "it is open to others: chmod 700 \(folder)")
+            }
+        } catch let error as StateError {
+            throw error
+        } catch {
+            throw .folder(path: folder, reason: "it cannot be made or read: check its owner")
+        }
+    }
+
+    /// Makes the file before SQLite does, because SQLite would go by the umask; the files of the
+    /// WAL get the mode of this one.
+    private static func prepare(file: String, folder: String) throws(StateError) {
+        let files = FileManager.default
+        if !files.fileExists(atPath: file) {
+            guard
+                files.createFile(
+                    atPath: file, contents: nil, attributes: [.posixPermissions: 0o600])
+            else {
+                throw .folder(path: folder, reason: "nothing can be written into it")
+            }
+        }
+        do {
+            try files.setAttributes([.posixPermissions: 0o600], ofItemAtPath: file)
+        } catch {
+            throw .folder(path: folder, reason: "its files belong to another user")
+        }
+    }
+
+    /// The pepper, made at the first call ever.
+    private static func pepper(
+        _ queue: DatabaseQueue, rootKey: borrowing SecretBytes
+    ) throws(StateError) -> SecretBytes {
+        let sealing: AES256GCM
+        let fresh: [UInt8]
+        do throws(CryptographyError) {
+            sealing = try AES256GCM(key: rootKey)
+            let pepper = try SystemRandom.secret(count: 32)
+            fresh = try sealing.seal(pepper, associatedData: self.pepperContext.rawSpan)
+        } catch {
+            throw .cryptography(error)
+        }
+        let now = UnixTime.milliseconds
+        // One transaction, so that two processes that start at once agree on one pepper.
+        let sealed = try StateError.wrapping("reading the pepper") {
+            try queue.write { database in
+                let select = "SELECT sealed FROM pepper WHERE version = 1"
+                if let data = try Data.fetchOne(database, sql: select) { return [UInt8](data) }
+                try database.execute(
+                    sql: "INSERT INTO pepper (version, sealed, created_ms) VALUES (1, ?, ?)",
+                    arguments: [Data(fresh), now])
+                return fresh
+            }
+        }
+        do throws(CryptographyError) {
+            return try sealing.open(sealed.rawSpan, associatedData: self.pepperContext.rawSpan)
+        } catch .notAuthentic {
+            throw .wrongRootKey
+        } catch {
+            throw .cryptography(error)
+        }
+    }
+
+    /// How every connection to the state is set up.
+    static var configuration: Configuration {
+        var configuration = Configuration()
+        configuration.journalMode = .wal
+        configuration.foreignKeysEnabled = true
+        configuration.busyMode = .timeout(5)
+        configuration.label = "state"
+        return configuration
+    }
+
+    /// The database's name in its folder.
+    static let fileName = "state.sqlite"
+
+    /// Binds the sealed pepper to its purpose: no other sealed secret can stand in its place.
+    private static let pepperContext = Array("scoregate state pepper 1".utf8)
+}
+
+extension StateError {
+    /// Runs `body` and turns what SQLite throws into `.database`.
+    static func wrapping<Value>(
+        _ operation: String, _ body: () throws -> Value
+    ) throws(StateError) -> Value {
+        do {
+            return try body()
+        } catch let error as StateError {
+            throw error
+        } catch let error as DatabaseError {
+            // Not its description, which would show the statement's values.
+            throw .database(operation: operation, reason: error.message ?? "\(error.resultCode)")
+        } catch {
+            throw .database(operation: operation, reason: "unexpected failure")
+        }
+    }
+}

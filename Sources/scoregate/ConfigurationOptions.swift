@@ -1,0 +1,43 @@
+internal import ArgumentParser
+internal import Foundation
+internal import Gateway
+
+/// The options of every command that reads a configuration.
+struct ConfigurationOptions: ParsableArguments {
+    @Option(
+        name: .shortAndLong, help: "The configuration file.",
+        completion: .file(extensions: ["yaml", "yml"]))
+    var config: String
+
+    @Option(help: "text for people, json for programs.")
+    var output: OutputFormat = .text
+
+    /// The configuration; prints what is wrong with it and ends with 1 if it is not right.
+    func read() throws -> GatewayConfiguration {
+        do throws(InvalidConfiguration) {
+            return try ConfigurationFile.read(
+                path: self.config, environment: ProcessInfo.processInfo.environment)
+        } catch {
+            StandardError.write(error.description)
+            throw ExitCode(1)
+        }
+    }
+}
+
+/// Prints answers for programs.
+enum JSONOutput {
+    /// Prints `answer` as one line with sorted keys.
+    static func print(_ answer: some Encodable) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        Swift.print(String(decoding: try encoder.encode(answer), as: UTF8.self))
+    }
+}
+
+/// What is not part of a command's answer.
+enum StandardError {
+    /// Writes one line.
+    static func write(_ line: String) {
+        FileHandle.standardError.write(Data("\(line)\n".utf8))
+    }
+}

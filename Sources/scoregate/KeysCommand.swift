@@ -1,0 +1,238 @@
+internal import ArgumentParser
+internal import Cryptography
+internal import Foundation
+internal import Gateway
+internal import State
+
+/// `scoregate keys`: an endpoint's primary and secondary key.
+struct KeysCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "keys",
+        abstract: "List, make and revoke the keys that callers of an endpoint show.",
+        discussion: """
+            An endpoint has two keys, primary and secondary, and either is accepted. To change keys
+            without refusing anybody: regenerate secondary, give it to the callers, then regenerate
+            primary. A new endpoint has no key until one is regenerated.
+            """,
+        subcommands: [List.self, Regenerate.self, Revoke.self])
+
+    /// What the three subcommands have in common.
+    struct Target: ParsableArguments {
+        @Argument(help: "The endpoint's name in the configuration.")
+        var endpoint: String
+
+        @OptionGroup var options: ConfigurationOptions
+
+        /// Opens the state of the configuration, which must have the endpoint.
+        func open() throws -> StateStore {
+            let configuration = try self.options.read()
+            guard
+                let endpoint = configuration.endpoints.first(where: { $0.name == self.endpoint })
+            else {
+                let names = configuration.endpoints.map(\.name).joined(separator: ", ")
+                StandardError.write(
+                    "there is no endpoint \"\(self.endpoint)\" in \(self.options.config); "
+                        + "there are: \(names)")
+                throw ExitCode(1)
+            }
+            guard endpoint.authentication == .key, let path = configuration.rootKeyFile else {
+                StandardError.write(
+                    "endpoint \"\(self.endpoint)\" has auth_mode mtls: it takes no keys")
+                throw ExitCode(1)
+            }
+            return try failing { () throws(StateError) in
+                try StateStore(
+                    folder: configuration.stateDirectory, rootKey: RootKey.read(path: path))
+            }
+        }
+
+        var ring: (StateStore) -> EndpointKeyRing {
+            { EndpointKeyRing(store: $0, actor: "command line, uid \(getuid())") }
+        }
+    }
+
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show which keys there are: never the keys themselves.")
+
+        @OptionGroup var target: Target
+
+        func run() throws {
+            let store = try self.target.open()
+            let endpoint = self.target.endpoint
+            let keys = try failing { () throws(StateError) in
+                try self.target.ring(store).list(endpoint: endpoint)
+            }
+            let now = UnixTime.milliseconds
+            if self.target.options.output == .json {
+                try JSONOutput.print(keys.map { ListedKey($0, now: now) })
+                return
+            }
+            if keys.isEmpty {
+                print(
+                    "no keys; make one: scoregate keys regenerate \(endpoint)"
+                        + " --config \(self.target.options.config)")
+            }
+            for key in keys {
+                let listed = ListedKey(key, now: now)
+                print(
+                    "\(listed.slot)\t\(listed.kid)\t\(listed.state)\tcreated \(listed.created)"
+                        + "\texpires \(listed.expires ?? "never")")
+            }
+        }
+    }
+
+    struct Regenerate: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make a new key for a slot and print it, once.",
+            discussion: """
+                The key before it in the same slot is refused from then on, unless --grace gives it
+                more time. The other slot is left alone. The new key cannot be shown again.
+                """)
+
+        @OptionGroup var target: Target
+        @Option(help: "Which of the two keys: primary or secondary.")
+        var slot: EndpointKeySlot = .primary
+        @Option(help: "How many seconds the slot's present key is accepted still.")
+        var grace: UInt32 = 0
+        @Option(help: "After how many days the new key expires; without it, never.")
+        var days: UInt16?
+
+        func run() throws {
+            let store = try self.target.open()
+            let target = self.target
+            let made = try failing { () throws(StateError) in
+                try target.ring(store).regenerate(
+                    endpoint: target.endpoint, slot: self.slot,
+                    graceMilliseconds: Int64(self.grace) * 1000,
+                    lifetimeMilliseconds: self.days.map { Int64($0) * 86_400_000 })
+            }
+            let progress = try Propagation.wait(for: made.generation, in: store)
+            // The answer itself is the one place where a key is text.
+            let text = String(
+                decoding: (0..<made.key.text.count).map { made.key.text.bytes.byte(at: $0) },
+                as: UTF8.self)
+            if target.options.output == .json {
+                let record = made.key.record
+                try JSONOutput.print(
+                    RegeneratedAnswer(
+                        endpoint: target.endpoint, slot: record.slot.rawValue, kid: record.kid,
+                        key: text, workersApplied: progress.applied, workers: progress.workers))
+            } else {
+                print(text)
+                StandardError.write(Propagation.text(of: progress))
+            }
+            if !progress.isComplete { throw ExitCode(3) }
+        }
+    }
+
+    struct Revoke: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Refuse an endpoint's keys from now on.",
+            discussion: """
+                Without --slot both keys are revoked, and nobody can call the endpoint. Requests in
+                progress that came with a revoked key are cut off, unless --keep-streams is given.
+                """)
+
+        @OptionGroup var target: Target
+        @Option(help: "Only one of the two keys: primary or secondary.")
+        var slot: EndpointKeySlot?
+        @Flag(help: "Let requests in progress finish.")
+        var keepStreams = false
+
+        func run() throws {
+            let store = try self.target.open()
+            let target = self.target
+            let revoked = try failing { () throws(StateError) in
+                try target.ring(store).revoke(
+                    endpoint: target.endpoint, slot: self.slot, keepsStreams: self.keepStreams)
+            }
+            let progress = try Propagation.wait(for: revoked.generation, in: store)
+            if target.options.output == .json {
+                try JSONOutput.print(
+                    RevokedAnswer(
+                        endpoint: target.endpoint, revoked: revoked.kids,
+                        workersApplied: progress.applied, workers: progress.workers))
+            } else {
+                print(
+                    revoked.kids.isEmpty
+                        ? "there was no key to revoke"
+                        : "revoked \(revoked.kids.joined(separator: ", "))")
+                print(Propagation.text(of: progress))
+            }
+            if !progress.isComplete { throw ExitCode(3) }
+            if revoked.kids.isEmpty { throw ExitCode(1) }
+        }
+    }
+
+    /// Waits until a change is in force.
+    private enum Propagation {
+        static func wait(
+            for generation: Int64, in store: StateStore
+        ) throws -> GenerationProgress {
+            let end = ContinuousClock.now + .seconds(5)
+            while true {
+                let progress = try failing { () throws(StateError) in
+                    try store.progress(of: generation)
+                }
+                if progress.isComplete || ContinuousClock.now >= end { return progress }
+                Thread.sleep(forTimeInterval: 0.02)
+            }
+        }
+
+        static func text(of progress: GenerationProgress) -> String {
+            if progress.workers == 0 {
+                return "no gateway is running; in force when one starts"
+            }
+            let text = "in force on \(progress.applied) of \(progress.workers) workers"
+            return progress.isComplete ? text : "\(text) after 5 s: is the gateway stuck?"
+        }
+    }
+
+    private struct ListedKey: Encodable {
+        let slot: String
+        let kid: String
+        let state: String
+        let created: String
+        let expires: String?
+
+        init(_ record: EndpointKeyRecord, now: Int64) {
+            self.slot = record.slot.rawValue
+            self.kid = record.kid
+            self.state =
+                record.isValid(at: now) ? (record.isFormer ? "in grace" : "valid") : "expired"
+            self.created = UTCDate.text(of: record.createdMilliseconds / 1000)
+            self.expires = record.expiresMilliseconds.map { UTCDate.text(of: $0 / 1000) }
+        }
+    }
+
+    private struct RegeneratedAnswer: Encodable {
+        let endpoint: String
+        let slot: String
+        let kid: String
+        let key: String
+        let workersApplied: Int
+        let workers: Int
+    }
+
+    private struct RevokedAnswer: Encodable {
+        let endpoint: String
+        let revoked: [String]
+        let workersApplied: Int
+        let workers: Int
+    }
+}
+
+extension EndpointKeySlot: ExpressibleByArgument {}
+
+/// Runs `body`; what the state cannot do ends the command with 3.
+private func failing<Value: ~Copyable>(
+    _ body: () throws(StateError) -> Value
+) throws -> Value {
+    do throws(StateError) {
+        return try body()
+    } catch {
+        StandardError.write(error.description)
+        throw ExitCode(3)
+    }
+}

@@ -1,0 +1,59 @@
+internal import ArgumentParser
+internal import Foundation
+internal import LoadTest
+internal import NIOCore
+
+/// `scoregate model`: the built-in example model.
+struct ModelCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "model",
+        abstract: "Run the built-in example model, a classifier of irises.",
+        discussion: """
+            Answers as azureml-inference-server-http does: GET / says Healthy, POST /score takes \
+            {"input_data": [[5.1, 3.5, 1.4, 0.2]]} and answers ["setosa"], /swagger.json describes \
+            it. Without TLS, hence on loopback or a Unix socket only.
+            """)
+
+    @Option(help: "Where to listen: 127.0.0.1:5001, [::1]:5001 or unix:PATH; port 0 is a free one.")
+    var address = "127.0.0.1:5001"
+
+    func run() async throws {
+        let address = try Self.parse(self.address)
+        let model: ExampleModel
+        do {
+            model = try await ExampleModel.start(at: address)
+        } catch {
+            throw CommandFailure(
+                code: .environment,
+                message: "the model cannot listen at \(self.address): \(error)")
+        }
+        print("listening on \(model.address.pathname ?? Self.text(of: model.address))")
+        fflush(nil)
+        try await model.wait()
+    }
+
+    private static func parse(_ text: String) throws -> SocketAddress {
+        if text.hasPrefix("unix:") {
+            return try SocketAddress(unixDomainSocketPath: String(text.dropFirst(5)))
+        }
+        guard let colon = text.lastIndex(of: ":"),
+            let port = Int(text[text.index(after: colon)...]),
+            (0...65535).contains(port)
+        else { throw ValidationError("--address is HOST:PORT or unix:PATH, not \"\(text)\"") }
+        let host = text[..<colon].trimmingPrefix("[")
+        let name = host.hasSuffix("]") ? String(host.dropLast()) : String(host)
+        guard let address = try? SocketAddress(ipAddress: name, port: port) else {
+            throw ValidationError("\"\(name)\" is not an IP address")
+        }
+        guard name == "::1" || name.hasPrefix("127.") else {
+            throw ValidationError(
+                "the model speaks no TLS: it listens on loopback (127.0.0.1, ::1) or unix:PATH only"
+            )
+        }
+        return address
+    }
+
+    private static func text(of address: SocketAddress) -> String {
+        "\(address.ipAddress ?? "")" + ":\(address.port ?? 0)"
+    }
+}

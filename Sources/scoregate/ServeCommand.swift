@@ -1,0 +1,67 @@
+internal import ArgumentParser
+internal import Cryptography
+internal import Foundation
+internal import Gateway
+internal import Logging
+
+/// `scoregate serve`: the gateway.
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve",
+        abstract: "Run the gateway.",
+        discussion: """
+            Serves until SIGTERM or SIGINT, then refuses new connections and lets exchanges in \
+            progress finish for at most drain_timeout_ms; a second signal ends at once. SIGHUP \
+            reads the configuration, certificates and keys again without dropping a connection; \
+            what is wrong then is logged, and what was in force stays. Certificates that change \
+            on disk are noticed within a second.
+            """)
+
+    @Option(
+        name: .shortAndLong, help: "The configuration file.",
+        completion: .file(extensions: ["yaml", "yml"]))
+    var config: String
+
+    @Option(help: "How much is logged on standard error.")
+    var logLevel = LogLevel.info
+
+    func run() async throws {
+        ProcessHardening.apply()
+        let environment = ProcessInfo.processInfo.environment
+        let logger = Log.make(self.logLevel)
+        for name in SecretEnvironment.doubtful(in: environment) {
+            logger.warning(
+                "an environment variable looks like a secret; keep secrets in files of mode 0600",
+                metadata: ["name": "\(name)"])
+        }
+        do {
+            try await GatewayProcess.run(
+                configurationPath: self.config, environment: environment, logger: logger)
+        } catch let error as InvalidConfiguration {
+            throw CommandFailure(code: .refused, message: error.description)
+        } catch let error as StartError {
+            throw CommandFailure(code: .environment, message: error.description)
+        }
+    }
+}
+
+/// How much is logged.
+enum LogLevel: String, ExpressibleByArgument, CaseIterable {
+    case trace
+    case debug
+    case info
+    case warning
+    case error
+
+    var level: Logger.Level { Logger.Level(rawValue: self.rawValue) ?? .info }
+}
+
+/// The process's own log, on standard error.
+enum Log {
+    static func make(_ level: LogLevel) -> Logger {
+        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        var logger = Logger(label: "scoregate")
+        logger.logLevel = level.level
+        return logger
+    }
+}

@@ -1,0 +1,113 @@
+import Foundation
+import Testing
+
+/// What the access log says of a request, and what it never says.
+@Suite("Operations: access log")
+struct OperationsAccessLogTests {
+    /// The fields of Azure's traffic log, then ours.
+    private static let fields: Set<String> = [
+        "Method", "Path", "EndpointName", "DeploymentName", "Protocol", "ResponseCode",
+        "ResponseCodeReason", "ModelStatusCode", "ModelStatusReason", "RequestPayloadSize",
+        "ResponsePayloadSize", "UserAgent", "XRequestId", "XMSClientRequestId", "TotalDurationMs",
+        "RequestDurationMs", "ResponseDurationMs", "RequestThrottlingDelayMs",
+        "ResponseThrottlingDelayMs", "AuthType", "IdentityData", "Time", "TlsVersion", "TlsCipher",
+        "PeerAddress",
+    ]
+
+    /// The whole lines of the log, once there are so many.
+    private static func lines(
+        _ installation: Installation, _ count: Int, file: String = "access.log"
+    ) async throws -> [[String: Any]] {
+        let isThere = try await eventually {
+            installation.read(file).split(separator: "\n").count >= count
+        }
+        #expect(isThere)
+        return try installation.read(file).split(separator: "\n").map { line in
+            let object = try JSONSerialization.jsonObject(with: Data(line.utf8))
+            return try #require(object as? [String: Any])
+        }
+    }
+
+    @Test("One line a request with every field, and without key, query or body")
+    func fields() async throws {
+        try await Installation.run { installation in
+            let key = try await installation.key()
+            let client = try await installation.connect()
+            await client.send(
+                installation.request(
+                    key, "/score?token=QUERYSECRET",
+                    lines: """
+                        User-Agent: \(String(repeating: "u", count: 100))\r\n\
+                        X-Request-Id: one\r\nX-Ms-Client-Request-Id: two\r\n
+                        """, body: #"{"x": "BODYSECRET"}"#))
+            #expect(try await client.answer().status == 200)
+            let line = try #require(try await Self.lines(installation, 1).first)
+            #expect(Self.fields.subtracting(line.keys) == [])
+            #expect(line["Method"] as? String == "POST")
+            #expect(line["Path"] as? String == "/score")
+            #expect(line["EndpointName"] as? String == "iris")
+            #expect(line["DeploymentName"] as? String == "blue")
+            #expect(line["ResponseCode"] as? Int == 200)
+            #expect(line["ModelStatusCode"] as? Int == 200)
+            #expect(line["RequestPayloadSize"] as? Int == 19)
+            #expect(line["ResponsePayloadSize"] as? Int == #"{"received":19}"#.utf8.count)
+            #expect((line["UserAgent"] as? String)?.count == 70)
+            #expect(line["XRequestId"] as? String == "one")
+            #expect(line["XMSClientRequestId"] as? String == "two")
+            #expect(line["AuthType"] as? String == "key")
+            let list = try await installation.command("keys", "list", "iris").output
+            #expect(list.contains(try #require(line["IdentityData"] as? String)))
+            #expect(line["TlsVersion"] as? String == "TLSv1.3")
+            #expect(line["PeerAddress"] as? String == "127.0.0.1")
+            let text = installation.read("access.log")
+            for secret in ["QUERYSECRET", "BODYSECRET", key, String(key.dropFirst(17))] {
+                #expect(!text.contains(secret))
+            }
+        }
+    }
+
+    @Test("What a client sends cannot break or forge a line")
+    func injection() async throws {
+        try await Installation.run { installation in
+            let key = try await installation.key()
+            let client = try await installation.connect()
+            let agent = #"a"},{"Method":"FORGED\u{202e}"#
+            await client.send(
+                installation.request(
+                    key, "/score/%22,%22Forged%22:%22yes%0a", lines: "User-Agent: \(agent)é\r\n"))
+            _ = try await client.answer()
+            await client.send(
+                installation.request(
+                    key, "/score/a,'b'", lines: "User-Agent: \"}{\\\t\u{202e}é\r\n"))
+            _ = await client.answers(2)
+            _ = try await installation.status(key)
+            let expected = client.received.value.isInputClosed ? 2 : 3
+            let lines = try await Self.lines(installation, expected)
+            #expect(lines.count == expected)
+            #expect(lines.allSatisfy { $0["Forged"] == nil && $0["Method"] as? String != "FORGED" })
+            #expect(installation.read("access.log").utf8.allSatisfy { $0 == 10 || 32...126 ~= $0 })
+        }
+    }
+
+    @Test("Renamed and told by SIGHUP, it goes on in a new file")
+    func reopened() async throws {
+        try await Installation.run { installation in
+            let key = try await installation.key()
+            #expect(try await installation.status(key) == 200)
+            _ = try await Self.lines(installation, 1)
+            #expect(installation.move("access.log", to: "old.log"))
+            #expect(try await installation.status(key, "/two") == 200)
+            _ = try await Self.lines(installation, 2, file: "old.log")
+            try installation.gateway.signal(SIGHUP)
+            #expect(
+                try await eventually {
+                    FileManager.default.fileExists(atPath: installation.path("access.log"))
+                })
+            #expect(try await installation.logged("configuration in force"))
+            #expect(try await installation.status(key, "/three") == 200)
+            let new = try await Self.lines(installation, 1)
+            #expect(new.map { $0["Path"] as? String } == ["/three"])
+            #expect(try await Self.lines(installation, 2, file: "old.log").count == 2)
+        }
+    }
+}

@@ -1,0 +1,70 @@
+import Foundation
+import Testing
+
+/// What a newcomer runs first.
+@Suite("Operations: examples")
+struct OperationsExampleTests {
+    @Test("demo shows version, cipher, group, request and prediction, and cleans up")
+    func demo() async throws {
+        let outcome = try await GatewayProcess.run(["demo"])
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        for text in [
+            "negotiated   TLSv1.3, TLS_AES_128_GCM_SHA256, X25519", "POST https://localhost:",
+            #"{"input_data": [[5.1, 3.5, 1.4, 0.2]"#, #"prediction   ["setosa", "virginica"]"#,
+            "wrong key    401", "stopped and cleaned up",
+        ] {
+            #expect(outcome.output.contains(text), "\(text)")
+        }
+        let folder = outcome.output.firstMatch(of: /unix:(\/\S+)\/model.sock/)?.1
+        let made = try #require(folder)
+        #expect(!FileManager.default.fileExists(atPath: String(made)))
+    }
+
+    @Test("The version is told")
+    func version() async throws {
+        let outcome = try await GatewayProcess.run(["--version"])
+        #expect(outcome.code == 0)
+        #expect(outcome.output.wholeMatch(of: /scoregate \d+\.\d+\.\d+\n/) != nil)
+    }
+
+    @Test("examples/gateway.yaml is right once its files are there")
+    func configuration() async throws {
+        try await Installation.run(starts: false) { installation in
+            let example = try String(
+                contentsOfFile: "\(repository)/examples/gateway.yaml", encoding: .utf8)
+            try await installation.issueServer(["--dns", "iris.example.com"])
+            try installation.write(
+                "gateway.yaml",
+                example.replacing("/var/lib/scoregate", with: installation.folder)
+                    .replacing("/etc/scoregate", with: installation.folder))
+            let checked = try await installation.command("check")
+            #expect(checked.code == 0, "\(checked.output)")
+        }
+    }
+
+    @Test(
+        "The Azure ML inference server is scored by curl, requests and httpx",
+        arguments: [
+            "gthread", "sync",
+        ])
+    func inferenceServer(worker: String) async throws {
+        guard FileManager.default.isExecutableFile(atPath: "\(testCache)/azureml/bin/gunicorn"),
+            FileManager.default.isExecutableFile(atPath: "\(testCache)/clients/bin/python"),
+            isInstalled("stunnel4")
+        else {
+            print("SKIPPED: the inference server is not installed (Tests/setup components)")
+            return
+        }
+        let outcome = try await Command.run(
+            "/usr/bin/env",
+            [
+                "SCOREGATE=\(GatewayProcess.executable.path)", "SCOREGATE_MODEL_WORKER=\(worker)",
+                "\(repository)/examples/azureml-inference-server/run", "--once",
+            ])
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        for flower in ["setosa", "versicolor", "virginica"] {
+            #expect(outcome.output.contains(flower))
+        }
+        #expect(outcome.output.contains("key_auth_access_denied"))
+    }
+}

@@ -1,0 +1,90 @@
+import Foundation
+import NIOCore
+import Testing
+
+/// What a gateway does when it may accept no more.
+@Suite("Operations: connection limits")
+struct OperationsLimitsTests {
+    /// A busy machine must not have connections end that wait for their turn.
+    private static let patience = "handshake_timeout_ms: 60000, header_timeout_ms: 60000"
+
+    private static func connections(_ installation: Installation, _ count: Int) async throws
+        -> [RawClient]
+    {
+        var clients: [RawClient] = []
+        for _ in 0..<count {
+            clients.append(
+                try await RawClient.begin(
+                    port: installation.gateway.port, root: installation.trustRoot,
+                    serverName: "localhost"))
+        }
+        return clients
+    }
+
+    /// Processor time of the gateway so far.
+    private static func processorTime(_ installation: Installation) throws -> Duration {
+        let process = try installation.gateway.processID
+        let text = try String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)
+        // proc(5): utime and stime are 14 and 15; the name before may hold spaces.
+        let fields = text.split(separator: ")").last?.split(separator: " ") ?? []
+        let ticks = fields[11...12].compactMap { Int($0) }.reduce(0, +)
+        return .milliseconds(ticks * 1000 / sysconf(Int32(_SC_CLK_TCK)))
+    }
+
+    private static func openFiles(_ installation: Installation) throws -> Int {
+        let folder = "/proc/\(try installation.gateway.processID)/fd"
+        return try FileManager.default.contentsOfDirectory(atPath: folder).count
+    }
+
+    /// Whether none of these comes through within half a second, at next to no processor time.
+    private static func waits(_ client: RawClient, _ installation: Installation) async throws {
+        let before = try Self.processorTime(installation)
+        #expect(
+            await !client.received.wait(.milliseconds(500)) { $0.hasHandshake || $0.isClosed })
+        #expect(try Self.processorTime(installation) - before < .milliseconds(250))
+    }
+
+    @Test("At limits.connections the next one waits until another ends")
+    func limit() async throws {
+        let setup = Installation.Setup(
+            workers: 1, lines: "limits: {connections: 3, \(Self.patience)}")
+        try await Installation.run(setup) { installation in
+            let key = try await installation.key()
+            let clients = try await Self.connections(installation, 4)
+            for client in clients.prefix(3) {
+                #expect(await client.received.wait { $0.hasHandshake })
+            }
+            try await Self.waits(clients[3], installation)
+            await clients[0].close()
+            #expect(await clients[3].received.wait { $0.hasHandshake })
+            await clients[3].send(installation.request(key))
+            #expect(try await clients[3].answer().status == 200)
+        }
+    }
+
+    @Test("Out of file descriptors it waits without spinning, and recovers")
+    func descriptors() async throws {
+        guard isInstalled("prlimit") else { return }
+        let setup = Installation.Setup(
+            workers: 1, lines: "limits: {connections: 60, \(Self.patience)}")
+        try await Installation.run(setup) { installation in
+            let key = try await installation.key()
+            #expect(try await installation.status(key) == 200)
+            let files = try Self.openFiles(installation) + 6
+            let lowered = try await installation.shell(
+                "prlimit --pid \(try installation.gateway.processID) --nofile=\(files):\(files)")
+            #expect(lowered.code == 0, "\(lowered.errors)")
+            let clients = try await Self.connections(installation, 20)
+            #expect(try await eventually { try Self.openFiles(installation) >= files })
+            let last = try #require(clients.last)
+            try await Self.waits(last, installation)
+            #expect(try installation.gateway.exit.value == nil)
+            for client in clients { await client.close() }
+            #expect(
+                try await eventually {
+                    try Self.openFiles(installation) < files - 2
+                })
+            #expect(try await installation.status(key) == 200)
+        }
+    }
+}

@@ -1,0 +1,143 @@
+extension ConfigurationFileTests {
+    /// What may be wrong, one thing each.
+    static let cases: [ConfigurationCase] = [
+        // The format.
+        .init(
+            "workers: 2", "wrokers: 2", "5:1: unknown key \"wrokers\"; did you mean \"workers\"?"),
+        .init(
+            "proxy_protocol: v2", "colour: v2",
+            "12:5: unknown key \"colour\"; known are address, proxy_protocol, tls"),
+        .init("workers: 2", "workers: two", "5:10: expected a whole number, found \"two\""),
+        .init("workers: 2", "workers: \"2\"", "5:10: expected a whole number, found \"2\""),
+        .init("workers: 2", "workers:", "5:9: expected a whole number, found nothing"),
+        .init("workers: 2", "workers: 0", "5:10: 0 is out of range: 1 to 256"),
+        .init(
+            "workers: 2", "workers: &n 2",
+            "5:10: anchors and aliases are not allowed: write the value out"),
+        .init(
+            "workers: 2", "workers: !!int 2", "5:10: tags are not allowed: tag:yaml.org,2002:int"),
+        .init("workers: 2", "state: x", "3:1: key \"state\" stands here more than once"),
+        .init("state: ./state\n", "", "1:1: missing key \"state\""),
+        .init(
+            "[10.0.0.0/8, \"fd00::/8\"]", "10.0.0.0/8",
+            "8:18: expected a list, found \"10.0.0.0/8\""),
+        .init(
+            "{path: stdout, format: json}", "stdout", "6:13: expected a mapping, found \"stdout\""),
+        .init("format: json", "format: text", "6:36: \"text\" is not one of json"),
+        // Not yet.
+        .init("workers: 2", "vault: {}", "5:1: not supported yet: vault"),
+        .init("workers: 2", "log: {}", "5:1: not supported yet: log"),
+        .init("hbi: false", "hbi: true", "27:10: not supported yet: hbi: true"),
+        .init(
+            "hbi: false", "mirror_traffic: {green: 1}", "27:5: not supported yet: mirror_traffic"),
+        .init(
+            "hbi: false", "extended_mirroring: true", "27:5: not supported yet: extended_mirroring"),
+        .init("hbi: false", "encryption: {}", "27:5: not supported yet: encryption"),
+        .init("protocol: http1", "protocol: http2", "33:19: not supported yet: protocol: http2"),
+        .init("protocol: http1", "readiness_probe: {}", "33:9: not supported yet: readiness_probe"),
+        .init("protocol: http1", "data_collector: {}", "33:9: not supported yet: data_collector"),
+        .init(
+            "request_timeout_ms: 1000", "max_queue_wait_ms: 1",
+            "34:28: not supported yet: max_queue_wait_ms"),
+        .init(
+            "request_timeout_ms: 1000", "max_concurrent_requests_per_instance: 1",
+            "34:28: not supported yet: max_concurrent_requests_per_instance"),
+        .init("kind: gateway", "kind: agent", "2:17: not supported yet: kind: agent"),
+        // Addresses and identities.
+        .init(
+            "10.0.0.0/8", "10.0.0.1/8",
+            "8:19: \"10.0.0.1/8\" is not an address range such as 10.0.0.0/8"),
+        .init(
+            "0.0.0.0:8443", "gateway:8443",
+            "11:14: \"gateway:8443\" is not an address to listen on: 0.0.0.0:8443, [::]:8443 or unix:PATH"
+        ),
+        .init(
+            "spiffe://scoregate.local/agent/blue", "spiffe://elsewhere/agent/blue",
+            "32:27: spiffe://elsewhere/agent/blue is not of this gateway's trust domain, scoregate.local"
+        ),
+        .init(
+            "\"https://blue.example.com\"", "\"unix:blue\"",
+            "32:27: backend_identity needs https backends: nothing else shows an identity"),
+        .init(
+            "identity: {chain: identity.pem, key: identity.key, trust_roots: roots.pem}\n", "",
+            "30:20: an https backend needs \"identity\": the gateway's certificate and the roots that the backend's must lead to",
+            "30:46: an https backend needs \"identity\": the gateway's certificate and the roots that the backend's must lead to"
+        ),
+        .init(
+            "http://127.0.0.1:5001", "http://10.0.0.1:5001",
+            "37:44: the leg from the gateway to http://10.0.0.1:5001 would be plaintext beyond this host: use https:// or a loopback address"
+        ),
+        .init(
+            "http://127.0.0.1:5001", "ftp://127.0.0.1",
+            "37:44: \"ftp://127.0.0.1\" is not a backend: https://HOST:PORT, unix:PATH, or http://127.0.0.1:PORT; without a path"
+        ),
+        .init(
+            "http://127.0.0.1:5001", "unix:/run/model.sock",
+            "37:44: unix:/run/model.sock is listed twice"),
+        .init(
+            "[10.0.0.0/8, \"fd00::/8\"]", "[]",
+            "12:21: proxy_protocol needs \"trusted_proxies\": nobody else is believed"),
+        .init(
+            "trusted_proxies: [10.0.0.0/8, \"fd00::/8\"]\n", "",
+            "11:21: proxy_protocol needs \"trusted_proxies\": nobody else is believed"),
+        .init(
+            "unix:./state/admin.sock", "127.0.0.1:1"),
+        // Endpoints.
+        .init(
+            "  wine:", "  w--e:",
+            "38:3: \"w--e\" is not a name for an endpoint: a letter, then letters, digits and single dashes, 3 to 32 in all"
+        ),
+        .init(
+            "wine.apps.example.com", "wine.example.com",
+            "39:13: no certificate of a listener covers the host \"wine.example.com\""),
+        .init(
+            "wine.apps.example.com", "\"*.apps.example.com\"",
+            "39:13: \"*.apps.example.com\" is not a host name: no port, no wildcard, no path"),
+        .init(
+            "    hosts: [wine.apps.example.com]\n", "",
+            "39:5: missing key \"hosts\": only a sole endpoint may do without"),
+        .init(
+            "[wine.apps.example.com]", "[iris.example.com]\n    path_prefix: /iris",
+            "39:13: host \"iris.example.com\" with path_prefix \"/iris\" already leads to endpoint \"iris\""
+        ),
+        .init(
+            "path_prefix: /iris", "path_prefix: /iris/",
+            "23:18: \"/iris/\" is not a path prefix: as /iris, of letters, digits, - . _ ~, without / at its end"
+        ),
+        .init("green: 10", "green: 20", "26:14: traffic sums to 110; it must be 0 or 100"),
+        .init(
+            "green: 10", "gren: 10",
+            "26:25: traffic names an unknown deployment \"gren\"; did you mean \"green\"?"),
+        .init(
+            "    traffic: {blue: 90, green: 10}\n", "",
+            "29:7: several deployments need \"traffic\": their shares in percent"),
+        .init(
+            "request_timeout_ms: 1000", "request_timeout_ms: 180001",
+            "34:48: 180001 is out of range: 1 to 180000"),
+        .init(
+            "      client_authentication: optional\n      client_trust_roots: roots.pem\n", "",
+            "38:16: auth_mode mtls needs a listener with client_authentication: required or optional"
+        ),
+        // Files.
+        .init("chain: gateway.pem", "chain: none.pem", "14:30: none.pem: no such file"),
+        .init("key: gateway.key", "key: root.key", "14:48: root.key: no private key…"),
+        .init(
+            "key: gateway.key", "key: identity.key",
+            "14:48: identity.key: the key does not belong to the certificate in gateway.pem"),
+        .init(
+            "chain: gateway.pem, key: gateway.key", "chain: expired.pem, key: expired.key",
+            "14:30: expired.pem: the certificate expired on …"),
+        .init(
+            "client_trust_roots: roots.pem", "client_trust_roots: root.key",
+            "17:27: root.key: no certificate in PEM"),
+        .init(
+            "{file: root.key}", "{file: state/root.key}",
+            "4:11: the root key must not lie inside the state folder it protects",
+            "4:18: root key state/root.key: no such file"),
+        .init("{file: root.key}", "{}", "4:11: root_key needs either file or credential"),
+        .init(
+            "{file: root.key}", "{file: roots.pem}",
+            "4:18: root key roots.pem: it must hold 32 bytes or 64 hexadecimal digits, as from: openssl rand -hex 32"
+        ),
+    ]
+}

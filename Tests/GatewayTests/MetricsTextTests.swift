@@ -1,0 +1,68 @@
+import Foundation
+import HTTPTransport
+import NIOCore
+import Testing
+
+@testable import Gateway
+
+@Suite("Text for logs and metrics")
+struct MetricsTextTests {
+    @Test("labels are escaped, and buckets add up")
+    func prometheus() {
+        var text = PrometheusText()
+        text.counter("a_total", "Help.", [([("name", "q\"b\\n\nend")], 3)])
+        text.histogram("h", "Help.", bounds: [0.5, 1], [([], [1, 2, 3], 4.5)])
+        #expect(
+            text.text == """
+                # HELP a_total Help.
+                # TYPE a_total counter
+                a_total{name="q\\"b\\\\n\\nend"} 3
+                # HELP h Help.
+                # TYPE h histogram
+                h_bucket{le="0.5"} 1
+                h_bucket{le="1"} 3
+                h_bucket{le="+Inf"} 6
+                h_sum 4.5
+                h_count 6
+
+                """)
+    }
+
+    @Test("a line of JSON stays one, whatever bytes it carries")
+    func json() throws {
+        for byte in UInt8.min...UInt8.max {
+            var lines = JSONLines()
+            let head = MessageHead()
+            let value: [UInt8] = [0x61, byte, 0x22, 0x5c, byte]
+            head.append(name: Array("user-agent".utf8).span, value: value.span)
+            let range = try #require(head.fields.last?.valueRange)
+            lines.bytes("a", head, range)
+            lines.string("b", "\u{202e}\n\u{0}\"\\" as String)
+            lines.number("c", 7)
+            lines.milliseconds("d", .microseconds(1_002_003))
+            lines.end()
+            let text = String(buffer: lines.bytes)
+            #expect(text.utf8.allSatisfy { $0 == 10 || (32...126).contains($0) })
+            #expect(text.utf8.count { $0 == 10 } == 1)
+            let object = try #require(
+                try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+            #expect((object["a"] as? String)?.unicodeScalars.map(\.value) == value.map(UInt32.init))
+            #expect(object["d"] as? Double == 1002.003)
+        }
+    }
+
+    @Test("made ids are UUIDs of version 4, each another")
+    func uuids() {
+        var random = FastRandom()
+        var seen: Set<String> = []
+        for _ in 0..<1000 {
+            let id = UUIDText(random: &random)
+            let text = String(decoding: (0..<36).map { id.bytes[$0] }, as: UTF8.self)
+            #expect(
+                text.wholeMatch(
+                    of: /[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/)
+                    != nil)
+            #expect(seen.insert(text).inserted)
+        }
+    }
+}
