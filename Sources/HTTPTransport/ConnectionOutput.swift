@@ -15,10 +15,11 @@ final class ConnectionOutput {
         self.loop = loop
     }
 
-    /// Lets `write` append to what is collected.
-    func append(_ write: (inout ByteBuffer) -> Void) {
+    /// Lets `write` append up to `room` bytes to what is collected.
+    @inline(__always)
+    func append(atMost room: Int, _ write: (inout ByteWriter) -> Void) {
         var buffer = self.buffer.take() ?? self.loop.borrowBuffer()
-        write(&buffer)
+        buffer.write(atMost: room, write)
         self.buffer = buffer
     }
 
@@ -26,7 +27,7 @@ final class ConnectionOutput {
     /// is before it, and given to the channel as it is otherwise.
     func append(piece bytes: ByteBuffer) {
         if bytes.readableBytes < Self.copiedBytes {
-            self.append { $0.writeImmutableBuffer(bytes) }
+            self.append(atMost: bytes.readableBytes) { $0.append(bytes) }
         } else {
             if let buffer = self.buffer.take() { self.write(buffer) }
             self.write(bytes)

@@ -144,6 +144,7 @@ package final class ConnectionPool {
         let bootstrap = ClientBootstrap(group: self.loop.eventLoop)
             .connectTimeout(self.limits.connectTimeout)
             .channelOption(.maxMessagesPerRead, value: 1)
+            .channelOption(.recvAllocator, value: self.receiveAllocator)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let (connection, tls) = bound.value
@@ -162,6 +163,12 @@ package final class ConnectionPool {
         connected.assumeIsolated().whenFailure { error in
             bound.value.0.openingFailed(.unreachable("\(error)"))
         }
+    }
+
+    /// The loop's buffer where TLS gives it back at once; without TLS, one of the channel's own.
+    private var receiveAllocator: any RecvByteBufferAllocator {
+        self.tls == nil
+            ? AdaptiveRecvByteBufferAllocator() : self.loop.tls.receiveBuffer
     }
 
     func openingEnded(_ result: Result<HTTP1ClientConnection, StreamError>) {

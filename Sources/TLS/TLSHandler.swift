@@ -50,6 +50,10 @@ package final class TLSHandler: ChannelDuplexHandler {
     private var writePromise: EventLoopPromise<Void>?
     /// Of the close that waits for close_notify to be written.
     private var closePromise: EventLoopPromise<Void>?
+    /// Where ciphertext goes while the channel's own queue is empty.
+    private var socket: DirectSocket?
+    /// Writes in that queue.
+    private var queuedWrites = 0
     /// Whether ``ciphertext`` has bytes nobody will flush but us.
     private var owesFlush = false
     private var handshake: HandshakeProgress?
@@ -125,6 +129,7 @@ package final class TLSHandler: ChannelDuplexHandler {
         self.receive(&input, context)
         while var more = self.unread.take() { self.receive(&more, context) }
         self.isReceiving = false
+        self.resources.receiveBuffer.give(back: input)
     }
 
     package func channelReadComplete(context: ChannelHandlerContext) {
@@ -289,6 +294,7 @@ extension TLSHandler {
         }
         self.session = session
         self.state = .open
+        self.socket = DirectSocket(context.channel)
         self.counters.countHandshake(session)
         for (data, promise) in progress.writes {
             guard case .open = self.state else {
@@ -327,10 +333,30 @@ extension TLSHandler {
     /// Gives the channel everything sealed so far, in one write.
     private func send(_ context: ChannelHandlerContext) {
         self.owesFlush = false
-        guard let ciphertext = self.ciphertext.take() else { return }
-        let promise = self.writePromise.take()
-        context.writeAndFlush(self.wrapOutboundOut(ciphertext), promise: promise)
+        guard var ciphertext = self.ciphertext.take() else { return }
+        if let socket, self.queuedWrites == 0 {
+            socket.send(&ciphertext, of: context.channel)
+        }
+        if ciphertext.readableBytes > 0 {
+            self.queue(ciphertext, context)
+        } else {
+            self.writePromise.take()?.succeed()
+        }
         self.resources.returnCiphertextBuffer(ciphertext)
+    }
+
+    /// Lets the channel send `ciphertext` when the socket takes it; what follows waits behind it.
+    private func queue(_ ciphertext: ByteBuffer, _ context: ChannelHandlerContext) {
+        var promise = self.writePromise.take()
+        if self.socket != nil {
+            let written = promise ?? context.eventLoop.makePromise(of: Void.self)
+            promise = written
+            self.queuedWrites += 1
+            written.futureResult.assumeIsolated().whenComplete { _ in
+                self.queuedWrites -= 1
+            }
+        }
+        context.writeAndFlush(self.wrapOutboundOut(ciphertext), promise: promise)
     }
 
     private func collectControlBytes(_ connection: TLSConnection) {

@@ -18,6 +18,8 @@ internal import NIOCore
     /// AES-256-CBC, which tickets are sealed with.
     let ticketCipher: OpaquePointer
     let transport: UnsafeMutablePointer<COpenSSL_transport>
+    /// What the channels of the loop read into.
+    package let receiveBuffer = ReceiveBuffer()
     private var sparePlaintext: ByteBuffer?
     private var spareCiphertext: ByteBuffer?
 

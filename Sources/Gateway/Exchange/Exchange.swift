@@ -184,7 +184,8 @@ extension Exchange: RequestReceiver {
     private func authenticate(_ head: MessageHead, _ endpoint: Endpoint) throws(GatewayError) {
         switch endpoint.configuration.authentication {
         case .key:
-            self.record.key = try self.worker.authenticate(head, endpoint)
+            self.record.key = try self.worker.authenticate(
+                head, endpoint, proven: self.client.provenToken)
         case .mutualTLS:
             guard let identity = self.client.peerIdentity else {
                 throw GatewayError(
@@ -203,13 +204,10 @@ extension Exchange: RequestReceiver {
 
     /// Makes the client's head the one that goes to the backend.
     private func prepare(_ head: MessageHead, _ endpoint: Endpoint) {
-        let origin = self.client.origin(of: head, in: self.worker.snapshot.configuration)
+        let forwarded = self.client.forwardedFields(of: head, in: self.worker.snapshot)
         head.remove(Self.removedFromRequests)
-        head.append("x-forwarded-for") { $0.writeString(origin) }
-        head.append("x-forwarded-proto", "https")
-        if case .made = self.ids.requestID {
-            head.append("x-request-id") { self.ids.writeMade(to: &$0) }
-        }
+        head.append(forwarded)
+        if case .made = self.ids.requestID { self.append("x-request-id", .made, to: head) }
     }
 }
 
@@ -269,7 +267,7 @@ extension Exchange: ResponseReceiver {
     }
 
     func receiveResponseHead(_ head: MessageHead) {
-        guard case .forwarding = self.phase, let endpoint, let deployment else { return }
+        guard case .forwarding = self.phase, let endpoint else { return }
         self.isAnswerBegun = true
         self.dropHeldBody()
         self.record.upstreamStatus = head.status
@@ -278,13 +276,12 @@ extension Exchange: ResponseReceiver {
         head.remove(Self.removedFromResponses)
         if status != head.status {
             let modelStatus = head.status
-            head.append("ms-azureml-model-error-statuscode") {
-                HTTP1Writer.appendDecimal(modelStatus, to: &$0)
+            head.append("ms-azureml-model-error-statuscode", atMost: 3) {
+                $0.append(decimal: modelStatus)
             }
             head.append("ms-azureml-model-error-reason", "model_error")
             head.status = status
         }
-        head.append("azureml-model-deployment") { $0.writeImmutableBuffer(deployment.nameBytes) }
         self.appendCommonFields(to: head)
         self.record.status = status
         self.timer.set(.now() + self.worker.snapshot.streamIdleTimeout)
@@ -417,11 +414,6 @@ extension Exchange {
             head.append("allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")
         }
         if answer.status == 401 { head.append("www-authenticate", "Bearer") }
-        if let deployment {
-            head.append("azureml-model-deployment") {
-                $0.writeImmutableBuffer(deployment.nameBytes)
-            }
-        }
         var body = self.worker.loop.borrowBuffer()
         switch answer.body {
         case .empty:
@@ -437,7 +429,9 @@ extension Exchange {
             body.writeStaticString(#"{"error":{"code":""#)
             body.writeStaticString(code)
             body.writeStaticString(#"","request_id":""#)
-            self.ids.write(self.ids.requestID, of: self.head, to: &body)
+            body.write(atMost: RequestIDs.maximumCharacters) {
+                self.ids.write(self.ids.requestID, of: self.head, to: &$0)
+            }
             body.writeStaticString(#""}}"#)
         }
         self.appendCommonFields(to: head)
@@ -453,10 +447,12 @@ extension Exchange {
         self.append("x-request-id", self.ids.requestID, to: head)
         self.append("x-ms-request-id", self.ids.answeredMSRequestID, to: head)
         self.append("x-ms-client-request-id", self.ids.answeredClientRequestID, to: head)
-        head.append("strict-transport-security", Self.strictTransportSecurity)
+        head.append(self.deployment?.answerFields ?? Self.answerFields)
         if head.index(of: .date) == nil {
             let second = self.worker.unixSecond
-            head.append("date") { self.worker.loop.date.append(second: second, to: &$0) }
+            head.append("date", atMost: HTTPDate.byteCount) {
+                self.worker.loop.date.append(second: second, to: &$0)
+            }
         }
     }
 
@@ -477,7 +473,9 @@ extension Exchange {
 
     private func append(_ name: StaticString, _ id: RequestIDs.Source, to head: MessageHead) {
         if case .absent = id { return }
-        head.append(name) { self.ids.write(id, of: self.head, to: &$0) }
+        head.append(name, atMost: RequestIDs.maximumCharacters) {
+            self.ids.write(id, of: self.head, to: &$0)
+        }
     }
 }
 

@@ -50,21 +50,16 @@ struct RequestIDs {
         return self.msRequestID
     }
 
-    /// Appends `id`, which came with `head`, to `output`.
-    func write(_ id: Source, of head: MessageHead?, to output: inout ByteBuffer) {
+    /// Appends `id`, which came with `head`, to `output`: at most ``maximumCharacters`` bytes.
+    func write(_ id: Source, of head: MessageHead?, to output: inout ByteWriter) {
         switch id {
         case .absent: break
-        case .made: self.writeMade(to: &output)
+        case .made: self.made.write(to: &output)
         case .field(let range):
-            if let slice = head?.bytes.getSlice(at: range.lowerBound, length: range.count) {
-                output.writeImmutableBuffer(slice)
-            }
+            guard let head else { return }
+            let bytes = head.bytes
+            output.append(bytes.readableBytesUInt8Span.extracting(range))
         }
-    }
-
-    /// Appends the id made here.
-    func writeMade(to output: inout ByteBuffer) {
-        for index in 0..<36 { output.writeInteger(self.made.bytes[index]) }
     }
 
     private static func source(_ field: HeadField, isMSField: Bool) throws(GatewayError) -> Source {
@@ -76,5 +71,5 @@ struct RequestIDs {
     }
 
     /// 100 characters, as Azure's front end has it.
-    private static let maximumCharacters = 100
+    static let maximumCharacters = 100
 }

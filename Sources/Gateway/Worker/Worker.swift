@@ -110,6 +110,7 @@ extension Worker {
         let configuration = self.snapshot.configuration
         let settings = configuration.listeners[listener]
         let pipeline = channel.pipeline.syncOperations
+        try channel.syncOptions?.setOption(.recvAllocator, value: self.loop.tls.receiveBuffer)
         var proxy: ProxyProtocolHandler?
         if settings.proxyProtocol != .none {
             let handler = ProxyProtocolHandler(
@@ -170,7 +171,7 @@ extension Worker {
 
     /// Checks the caller's endpoint key.
     func authenticate(
-        _ head: MessageHead, _ endpoint: Endpoint
+        _ head: MessageHead, _ endpoint: Endpoint, proven: ProvenToken
     ) throws(GatewayError) -> EndpointKeyID {
         guard let keys, let verifier, self.health != .unavailable else {
             throw GatewayError(kind: .keysUnavailable, source: .internal, cause: "state not read")
@@ -181,7 +182,8 @@ extension Worker {
         let now = WallClock.now().milliseconds
         let answer = head.withRawBytes(head.fields[field].valueRange) {
             verifier.verify(
-                authorization: $0, endpoint: endpoint.index, in: keys, nowMilliseconds: now)
+                authorization: $0, endpoint: endpoint.index, in: keys, nowMilliseconds: now,
+                proven: proven)
         }
         switch answer {
         case .granted(let key):
