@@ -204,6 +204,17 @@ struct ConfigurationCase: Sendable, CustomTestStringConvertible {
             SecretEnvironment.doubtful(in: environment) == ["AWS_SECRET_ACCESS_KEY", "PGPASSWORD"])
     }
 
+    @Test("a request for the keys of TLS sessions is refused")
+    func keyLog() throws {
+        let folder = try ConfigurationFolder()
+        #expect(folder.problems(Self.valid, environment: ["SSLKEYLOGFILE": ""]) == [])
+        #expect(
+            folder.problems(Self.valid, environment: ["SSLKEYLOGFILE": "/tmp/keys"]) == [
+                "environment variable SSLKEYLOGFILE asks for the keys of TLS sessions in a file; "
+                    + "scoregate never writes them: unset it"
+            ])
+    }
+
     @Test("a key that others may read is refused")
     func openKeys() throws {
         let folder = try ConfigurationFolder()
