@@ -59,6 +59,8 @@ package final class TLSHandler: ChannelDuplexHandler {
         var began = NIODeadline.now()
         var receivedBytes = 0
         var timeout: Scheduled<Void>?
+        /// Among those of the worker's listeners; nil for a client's.
+        var place: Int?
         var writes: [(data: ByteBuffer, promise: EventLoopPromise<Void>?)] = []
         var isFlushed = false
     }
@@ -88,6 +90,17 @@ package final class TLSHandler: ChannelDuplexHandler {
     }
 
     package func handlerAdded(context: ChannelHandlerContext) {
+    /// When the handshake began; nil if none is under way.
+    package var handshakeBegan: NIODeadline? { self.handshake?.began }
+
+    /// Where the peer is; nil for a Unix socket.
+    package var peerAddress: SocketAddress? { self.context?.remoteAddress }
+
+    /// Ends a handshake that stands still, as its timeout would.
+    package func cutHandshake() { self.timeOut() }
+
+    func handshakeMoved(to place: Int) { self.handshake?.place = place }
+
         self.context = context
         if context.channel.isActive { self.begin(context) }
     }
@@ -200,11 +213,13 @@ extension TLSHandler {
         }
         self.connection = connection
         self.state = .handshaking
-        self.resources.handshakesInProgress += 1
         if self.handshake == nil { self.handshake = HandshakeProgress() }
         self.handshake?.began = .now()
         self.scheduleTimeout(context)
-        guard case .client = self.role else { return }
+        guard case .client = self.role else {
+            self.handshake?.place = self.resources.handshakeBegan(self)
+            return
+        }
         var nothing = ByteBuffer()
         self.continueHandshake(&nothing, connection, context)
         self.send(context)
@@ -281,7 +296,7 @@ extension TLSHandler {
     private func completeHandshake(_ connection: TLSConnection, _ context: ChannelHandlerContext) {
         guard let progress = self.handshake.take() else { return }
         progress.timeout?.cancel()
-        self.resources.handshakesInProgress -= 1
+        if let place = progress.place { self.resources.handshakeEnded(at: place) }
         let duration = (NIODeadline.now() - progress.began).nanoseconds
         guard let session = connection.session(handshakeNanoseconds: duration) else {
             self.fail(.handshakeFailed(reason: "unknown cipher suite", alert: nil), context)
@@ -434,7 +449,7 @@ extension TLSHandler {
     private func release(_ error: any Error) {
         if let progress = self.handshake.take() {
             progress.timeout?.cancel()
-            if self.connection != nil { self.resources.handshakesInProgress -= 1 }
+            if let place = progress.place { self.resources.handshakeEnded(at: place) }
             for (_, promise) in progress.writes { promise?.fail(error) }
         }
         self.ciphertext = nil

@@ -155,6 +155,35 @@ extension Worker {
     func abortConnections() {
         for connection in Array(self.connections.values) { connection.abort() }
     }
+    /// Why no connection may be accepted now; nil if one may.
+    var acceptObstacle: AcceptObstacle? {
+        guard self.budget.hasRoom else { return .connections }
+        return self.loop.tls.handshakes.count < Self.maximumHandshakes ? nil : .handshakes
+    }
+
+    /// Makes room for handshakes: of those that have taken longer than a second, the ones of the
+    /// network that has most of them end.
+    ///
+    /// Nobody can keep others out by beginning many handshakes and not going on, or only by doing
+    /// so from many networks. What counts is /24 of IPv4, /56 of IPv6.
+    func cutStalledHandshakes() {
+        let longest = NIODeadline.now() - Self.unhurriedHandshake
+        var stalled: [UInt128: [TLSHandler]] = [:]
+        for handshake in self.loop.tls.handshakes {
+            guard let began = handshake.handshakeBegan, began < longest else { continue }
+            let address = handshake.peerAddress?.ipAddress.flatMap { IPAddress($0) }
+            stalled[address?.sourceNetwork ?? 0, default: []].append(handshake)
+        }
+        guard let most = stalled.values.max(by: { $0.count < $1.count }) else { return }
+        for handshake in most { handshake.cutHandshake() }
+        self.metrics.cutHandshakes += most.count
+    }
+
+    /// 256: beyond, those that wait would only take longer.
+    private static let maximumHandshakes = 256
+    /// 1 s: three round trips around the world and a busy machine.
+    private static let unhurriedHandshake = TimeAmount.seconds(1)
+
 }
 
 // MARK: - Exchanges
