@@ -149,10 +149,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
 
     /// Ends the connection where it stands: an answer begun stays without its end, so that the
     /// client can tell.
-    package func abort() {
-        self.output.discard()
-        self.channelContext?.close(promise: nil)
-    }
+    package func abort() { self.output.abort() }
 
     /// Tells the client that its body is wanted (RFC 9110 10.1.1), if it waits to be told.
     package func sendContinue() {

@@ -185,6 +185,17 @@ package final class TLSHandler: ChannelDuplexHandler {
     }
 
     package func close(
+    package func triggerUserOutboundEvent(
+        context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?
+    ) {
+        guard case .abort? = event as? TLSOutboundEvent else {
+            context.triggerUserOutboundEvent(event, promise: promise)
+            return
+        }
+        if case .open = self.state { self.release(ChannelError.ioOnClosedChannel) }
+        promise?.succeed()
+    }
+
         context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?
     ) {
         switch (self.state, mode) {
