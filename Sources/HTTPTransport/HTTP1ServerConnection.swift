@@ -397,6 +397,8 @@ extension HTTP1ServerConnection {
             }
         case .complete:
             self.reading = .discarding(remaining: 0)
+            // How long the client may take to read the rest is TLSHandler's.
+            self.timer.cancel()
             self.flush()
             self.channelContext?.close(promise: nil)
         case .body, .refused:
