@@ -466,7 +466,7 @@ extension HTTP1ServerConnection: DeadlineOwner {
         {
             self.refuse(.timedOut)
         } else {
-            if !hasRoom { self.pace.restart(at: now, bytes: self.requestBodyBytes) }
+            self.pace.restart(at: now, bytes: self.requestBodyBytes)
             self.timer.set(now + self.timeouts.paceInterval)
         }
     }
