@@ -191,7 +191,7 @@ extension Worker {
 extension Worker {
     /// The least loaded backend of a deployment; nil if all were tried, or if the deployment is of
     /// a former configuration, where its number may be another's now.
-    func backend(of deployment: Deployment, excluding tried: Backend? = nil) -> Backend? {
+    func backend(of deployment: Deployment, excluding tried: [Backend] = []) -> Backend? {
         guard self.snapshot.has(deployment) else { return nil }
         return self.backends[deployment.index].leastLoaded(
             turn: &self.turns[deployment.index], excluding: tried)
@@ -261,7 +261,7 @@ extension Worker {
                     pool: ConnectionPool(
                         loop: self.loop, address: address.poolAddress,
                         tls: self.contexts.client(address, deployment.configuration),
-                        httpLimits: .response))
+                        httpLimits: .response, limits: deployment.configuration.poolLimits))
             }
         }
         self.turns = Array(repeating: 0, count: self.backends.count)

@@ -84,6 +84,50 @@ struct ExchangeTests {
         }
     }
 
+    @Test("every other backend is tried, also after a stale connection")
+    func failoverToTheLast() async throws {
+        var ports: [Int] = []
+        for _ in 0..<4 { ports.append(try await ScriptedBackend.freePort()) }
+        let backend = try await ScriptedBackend { _, _, _ in .ok() }
+        try await self.with(try await ExchangeBench([backend], extraPorts: ports)) { bench in
+            for _ in 0..<5 {
+                let status = try await bench.ask().status
+                #expect(status == 200)
+            }
+            #expect(backend.requests.count == 5)
+        }
+    }
+
+    @Test(
+        "a full pool is overload and no failure of its backend",
+        arguments: [
+            (EndpointConfiguration.WireCompatibility.managed, 429), (.kubernetes, 503),
+            (.transparent, 429),
+        ])
+    func overload(wire: EndpointConfiguration.WireCompatibility, status: Int) async throws {
+        let backend = try await ScriptedBackend { _, _, _ in .ok() }
+        let bench = try await ExchangeBench([backend], wire: wire) {
+            $0.endpoints[0].deployments[0].poolLimits.waiting = 0
+        }
+        try await self.with(bench) { bench in
+            for _ in 0..<4 {
+                let answer = try await bench.ask()
+                #expect(answer.status == status)
+                #expect(answer.body.isEmpty)
+                #expect(answer.value(of: "content-type")?.hasPrefix("text/plain") == true)
+                #expect(
+                    answer.value(of: "ms-azureml-model-error-reason")
+                        == "too_many_pending_request")
+            }
+            let metrics = try await bench.gateway.metrics()
+            let healthy = metrics.split(separator: "\n").filter {
+                $0.hasPrefix("gateway_backend_healthy{")
+            }
+            #expect(healthy.count == 1)
+            #expect(healthy.allSatisfy { $0.hasSuffix(" 1") })
+        }
+    }
+
     @Test("nobody without a valid key reaches a backend")
     func unauthorised() async throws {
         let backend = try await ScriptedBackend { _, _, _ in .ok() }
