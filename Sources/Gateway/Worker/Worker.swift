@@ -20,6 +20,8 @@ final class Worker {
     private var turns: [Int] = []
     private let verifier: EndpointKeyVerifier?
     private var keys: EndpointKeyTable?
+    /// When exchanges must be looked at again, Unix milliseconds.
+    private var nextKeyExpiry = Int64.max
     private let stateHealth: @Sendable () -> StateHealth
     /// As of the last housekeeping: the original is behind a lock.
     private var health = StateHealth.ready
@@ -62,6 +64,7 @@ final class Worker {
             let worker = bound.value
             worker.health = worker.stateHealth()
             worker.flushAccessLog()
+            if WallClock.now().milliseconds >= worker.nextKeyExpiry { worker.endUnadmitted() }
         }
     }
 
@@ -87,7 +90,14 @@ final class Worker {
     /// Takes over the keys of a new generation, and ends what was let in by one that is gone.
     func adopt(_ keys: EndpointKeyTable) {
         self.keys = keys
+        self.endUnadmitted()
+    }
+
+    /// Ends what was let in by a key that is no more, or has expired.
+    private func endUnadmitted() {
+        guard let keys else { return }
         let now = WallClock.now().milliseconds
+        self.nextKeyExpiry = keys.nextExpiry(afterMilliseconds: now)
         for exchange in Array(self.exchanges.values) {
             // By name: the exchange may have begun under a configuration with other numbers. An
             // endpoint that is no more has no keys to go by; what it has let in may finish.
@@ -145,16 +155,6 @@ extension Worker {
         }
     }
 
-    /// Lets every connection finish its exchange and closes it.
-    func drain() {
-        self.isDraining = true
-        for connection in Array(self.connections.values) { connection.drain() }
-    }
-
-    /// Closes every connection where it stands.
-    func abortConnections() {
-        for connection in Array(self.connections.values) { connection.abort() }
-    }
     /// Why no connection may be accepted now; nil if one may.
     var acceptObstacle: AcceptObstacle? {
         guard self.budget.hasRoom else { return .connections }
@@ -184,6 +184,16 @@ extension Worker {
     /// 1 s: three round trips around the world and a busy machine.
     private static let unhurriedHandshake = TimeAmount.seconds(1)
 
+    /// Lets every connection finish its exchange and closes it.
+    func drain() {
+        self.isDraining = true
+        for connection in Array(self.connections.values) { connection.drain() }
+    }
+
+    /// Closes every connection where it stands.
+    func abortConnections() {
+        for connection in Array(self.connections.values) { connection.abort() }
+    }
 }
 
 // MARK: - Exchanges

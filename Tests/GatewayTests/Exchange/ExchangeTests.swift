@@ -128,6 +128,26 @@ struct ExchangeTests {
         }
     }
 
+    @Test("a key whose grace ends takes what it let in with it")
+    func graceEnds() async throws {
+        let backend = try await ScriptedBackend { _, _, text in
+            text.hasPrefix("GET /silent ") ? .nothing : .ok()
+        }
+        try await self.with(try await ExchangeBench([backend])) { bench in
+            async let answer = bench.ask(.get, "/silent")
+            while backend.requests.isEmpty { await Task.yield() }
+            try bench.regenerate(graceMilliseconds: 1_500)
+            #expect(try await bench.ask().status == 200)
+            let start = ContinuousClock.now
+            do {
+                _ = try await answer
+                Issue.record("answered")
+            } catch is StreamError {}
+            #expect(ContinuousClock.now - start < .seconds(3))
+            #expect(try await bench.ask().status == 401)
+        }
+    }
+
     @Test("nobody without a valid key reaches a backend")
     func unauthorised() async throws {
         let backend = try await ScriptedBackend { _, _, _ in .ok() }
@@ -248,6 +268,10 @@ struct ExchangeTests {
             // It came to its own end, the deadline, and was not cut.
             let status = try await answer.status
             #expect(status == 408)
+            let metrics = try await bench.gateway.metrics()
+            let labels = #"endpoint="iris",deployment="blue""#
+            #expect(metrics.contains("gateway_requests_total{\(labels),status=\"408\"} 1\n"))
+            #expect(metrics.contains("gateway_requests_in_flight 0\n"))
         }
     }
 
