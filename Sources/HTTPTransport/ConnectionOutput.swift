@@ -1,4 +1,5 @@
 internal import NIOCore
+internal import TLS
 
 /// What one connection is about to write: collected, then given to its channel in one write.
 ///
@@ -42,6 +43,15 @@ final class ConnectionOutput {
         self.writtenBytes += buffer.readableBytes
         context.writeAndFlush(NIOAny(buffer), promise: nil)
         self.loop.reclaim(buffer)
+    }
+
+    /// Closes the channel without what was collected, and without close_notify: a message whose end
+    /// is the connection's must not look whole (RFC 9112 9.8).
+    func abort() {
+        self.discard()
+        guard let context else { return }
+        context.triggerUserOutboundEvent(TLSOutboundEvent.abort, promise: nil)
+        context.close(promise: nil)
     }
 
     /// Forgets what was not yet given to the channel.

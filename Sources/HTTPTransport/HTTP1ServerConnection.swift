@@ -158,10 +158,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
 
     /// Ends the connection where it stands: an answer begun stays without its end, so that the
     /// client can tell.
-    package func abort() {
-        self.output.discard()
-        self.channelContext?.close(promise: nil)
-    }
+    package func abort() { self.output.abort() }
 
     /// Tells the client that its body is wanted (RFC 9110 10.1.1), if it waits to be told.
     package func sendContinue() {
@@ -412,6 +409,8 @@ extension HTTP1ServerConnection {
             }
         case .complete:
             self.reading = .discarding(remaining: 0)
+            // How long the client may take to read the rest is TLSHandler's.
+            self.timer.cancel()
             self.flush()
             self.channelContext?.close(promise: nil)
         case .body, .refused:
@@ -484,7 +483,7 @@ extension HTTP1ServerConnection: DeadlineOwner {
         {
             self.refuse(.timedOut)
         } else {
-            if !hasRoom { self.pace.restart(at: now, bytes: self.requestBodyBytes) }
+            self.pace.restart(at: now, bytes: self.requestBodyBytes)
             self.timer.set(now + self.timeouts.paceInterval)
         }
     }

@@ -12,7 +12,8 @@ internal import NIOTLS
 /// 4. When the peer sends close_notify, `ChannelEvent.inputClosed` goes down the pipeline, once; writing
 ///    is still possible (RFC 8446, 6.1). An end without close_notify is `TLSError.truncated`.
 /// 5. `close(mode: .output)` sends close_notify and shuts down writing, reading goes on;
-///    `close(mode: .all)` sends close_notify, waits for it to be written, 5 s at most, and closes.
+///    `close(mode: .all)` sends close_notify, lets the peer take what is still queued, unless it
+///    takes less than 1 KiB in 30 s, and closes; a second one closes at once.
 /// 6. Any failure goes down the pipeline as a ``TLSError``, once, and closes the channel.
 ///
 /// Bound to the event loop of the ``TLSWorkerResources`` its context was made with.
@@ -62,6 +63,8 @@ package final class TLSHandler: ChannelDuplexHandler {
     private struct HandshakeProgress {
         var began = NIODeadline.now()
         var receivedBytes = 0
+        /// Among those of the worker's listeners; nil for a client's.
+        var place: Int?
         var timeout: Scheduled<Void>?
         var writes: [(data: ByteBuffer, promise: EventLoopPromise<Void>?)] = []
         var isFlushed = false
@@ -90,6 +93,17 @@ package final class TLSHandler: ChannelDuplexHandler {
     package var presentedServerName: String? {
         self.session?.serverName ?? self.connection?.serverName
     }
+
+    /// When the handshake began; nil if none is under way.
+    package var handshakeBegan: NIODeadline? { self.handshake?.began }
+
+    /// Where the peer is; nil for a Unix socket.
+    package var peerAddress: SocketAddress? { self.context?.remoteAddress }
+
+    /// Ends a handshake that stands still, as its timeout would.
+    package func cutHandshake() { self.timeOut() }
+
+    func handshakeMoved(to place: Int) { self.handshake?.place = place }
 
     package func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
@@ -176,6 +190,17 @@ package final class TLSHandler: ChannelDuplexHandler {
         }
     }
 
+    package func triggerUserOutboundEvent(
+        context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?
+    ) {
+        guard case .abort? = event as? TLSOutboundEvent else {
+            context.triggerUserOutboundEvent(event, promise: promise)
+            return
+        }
+        if case .open = self.state { self.release(ChannelError.ioOnClosedChannel) }
+        promise?.succeed()
+    }
+
     package func close(
         context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?
     ) {
@@ -205,11 +230,13 @@ extension TLSHandler {
         }
         self.connection = connection
         self.state = .handshaking
-        self.resources.handshakesInProgress += 1
         if self.handshake == nil { self.handshake = HandshakeProgress() }
         self.handshake?.began = .now()
         self.scheduleTimeout(context)
-        guard case .client = self.role else { return }
+        guard case .client = self.role else {
+            self.handshake?.place = self.resources.handshakeBegan(self)
+            return
+        }
         var nothing = ByteBuffer()
         self.continueHandshake(&nothing, connection, context)
         self.send(context)
@@ -286,7 +313,7 @@ extension TLSHandler {
     private func completeHandshake(_ connection: TLSConnection, _ context: ChannelHandlerContext) {
         guard let progress = self.handshake.take() else { return }
         progress.timeout?.cancel()
-        self.resources.handshakesInProgress -= 1
+        if let place = progress.place { self.resources.handshakeEnded(at: place) }
         let duration = (NIODeadline.now() - progress.began).nanoseconds
         guard let session = connection.session(handshakeNanoseconds: duration) else {
             self.fail(.handshakeFailed(reason: "unknown cipher suite", alert: nil), context)
@@ -385,15 +412,27 @@ extension TLSHandler {
     }
 
     private func closeWhenWritten(_ context: ChannelHandlerContext) {
-        let written = context.eventLoop.makePromise(of: Void.self)
-        // Usually the socket takes the bytes at once, and this is called within the next line.
-        written.futureResult.assumeIsolated().whenComplete { _ in
-            if case .closing = self.state { self.finishClosing(context) }
-        }
-        self.sendCloseNotify(context, promise: written)
+        self.sendCloseNotify(context, promise: nil)
+        self.finishWhenTaken(context, since: context.eventLoop.now, atMost: .max)
+    }
+
+    /// Closes once the socket has taken everything, or the peer is too slow a reader: `start` is when
+    /// its time began, `limit` how much the queue may hold when it is over.
+    private func finishWhenTaken(
+        _ context: ChannelHandlerContext, since start: NIODeadline, atMost limit: Int
+    ) {
         guard case .closing = self.state else { return }
-        context.eventLoop.assumeIsolated().scheduleTask(in: Self.closeTimeout) {
-            if case .closing = self.state { self.finishClosing(context) }
+        let queued = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        let now = context.eventLoop.now
+        var (start, limit) = (start, limit)
+        if limit == .max || now - start >= Self.closeStall {
+            guard limit == .max || queued <= limit else { return self.finishClosing(context) }
+            (start, limit) = (now, queued - Self.minimumProgressBytes)
+        }
+        // Usually the socket has taken the bytes at once.
+        guard queued > 0 else { return self.finishClosing(context) }
+        context.eventLoop.assumeIsolated().scheduleTask(in: Self.closePoll) { [start, limit] in
+            self.finishWhenTaken(context, since: start, atMost: limit)
         }
     }
 
@@ -460,7 +499,7 @@ extension TLSHandler {
     private func release(_ error: any Error) {
         if let progress = self.handshake.take() {
             progress.timeout?.cancel()
-            if self.connection != nil { self.resources.handshakesInProgress -= 1 }
+            if let place = progress.place { self.resources.handshakeEnded(at: place) }
             for (_, promise) in progress.writes { promise?.fail(error) }
         }
         self.ciphertext = nil
@@ -475,6 +514,8 @@ extension TLSHandler {
     private static let maximumDeliveryBytes = 65_536
     /// 5 s from the connection until the ClientHello is complete.
     private static let clientHelloTimeout = TimeAmount.seconds(5)
-    /// 5 s for a peer to take the last bytes.
-    private static let closeTimeout = TimeAmount.seconds(5)
+    /// 30 s without 1 KiB: a peer that takes the last bytes slower than this is let go.
+    private static let closeStall = TimeAmount.seconds(30)
+    private static let minimumProgressBytes = 1024
+    private static let closePoll = TimeAmount.milliseconds(100)
 }

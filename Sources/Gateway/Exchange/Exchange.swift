@@ -36,6 +36,8 @@ final class Exchange {
     private var isRequestComplete = false
     private var isAnswerBegun = false
     private var hasRetried = false
+    /// Backends that had no connection to give.
+    private var tried: [Backend] = []
     /// Whether a backend is being asked for within the reading of a request: what is sent to it
     /// then leaves when the reading is done, head and body together.
     private var isChoosing = false
@@ -129,14 +131,9 @@ extension Exchange: RequestReceiver {
     }
 
     func requestFailed(_ error: StreamError) {
-        switch error {
-        case .malformed(let error):
-            self.fail(
-                GatewayError(kind: .badRequest(error), source: .downstream, cause: "\(error)"))
-        default:
-            self.fail(
-                GatewayError(kind: .clientGone, source: .downstream, cause: "\(error)"))
-        }
+        let kind: GatewayError.Kind =
+            if case .malformed(let error) = error { .badRequest(error) } else { .clientGone }
+        self.fail(GatewayError(kind: kind, source: .downstream, cause: "\(error)"))
     }
 
     func answerWritabilityChanged(isWritable: Bool) {
@@ -156,6 +153,7 @@ extension Exchange: RequestReceiver {
         self.isRequestComplete = false
         self.isAnswerBegun = false
         self.hasRetried = false
+        self.tried = []
         self.dropHeldBody()
         self.framing = .none
         self.record = ExchangeRecord(start: self.connection.requestStart)
@@ -253,17 +251,17 @@ extension Exchange: ResponseReceiver {
 
     func connectionFailed(_ error: StreamError) {
         guard case .connecting(let backend) = self.phase else { return }
-        backend.failed()
+        var kind = GatewayError.Kind.notReady
+        // That all its connections are busy is no fault of a backend.
+        if case .exhausted = error { kind = .overloaded } else { backend.failed() }
         // Nothing of the request has left: another backend of the deployment may have it.
-        if !self.hasRetried, let deployment,
-            let other = self.worker.backend(of: deployment, excluding: backend)
-        {
-            self.hasRetried = true
+        self.tried.append(backend)
+        if let deployment, let other = self.worker.backend(of: deployment, excluding: self.tried) {
             backend.inFlight -= 1
             self.forward(to: other, isFreshWanted: false)
             return
         }
-        self.fail(GatewayError(kind: .notReady, source: .upstream, cause: "\(error)"))
+        self.fail(GatewayError(kind: kind, source: .upstream, cause: "\(error)"))
     }
 
     func receiveResponseHead(_ head: MessageHead) {

@@ -39,7 +39,9 @@ final class MetricsShard {
     private(set) var inFlight = 0
     var connections = 0
     var acceptedConnections = 0
-    var refusedConnections = 0
+    /// By ``AcceptObstacle``'s raw value.
+    var acceptPauses = [Int](repeating: 0, count: AcceptObstacle.allCases.count)
+    var cutHandshakes = 0
     var accessLogDrops = 0
     let tls = TLSCounters()
 

@@ -8,6 +8,9 @@ struct WorkerMetrics: Sendable {
     let inFlight: Int
     let connections: Int
     let acceptedConnections: Int
+    let acceptPauses: [Int]
+    let handshakesInProgress: Int
+    let cutHandshakes: Int
     let accessLogDrops: Int
     let clientHandshakes: HandshakeCounts
     let backendHandshakes: HandshakeCounts
@@ -32,6 +35,9 @@ struct WorkerMetrics: Sendable {
         self.inFlight = shard.inFlight
         self.connections = shard.connections
         self.acceptedConnections = shard.acceptedConnections
+        self.acceptPauses = shard.acceptPauses
+        self.handshakesInProgress = worker.loop.tls.handshakes.count
+        self.cutHandshakes = shard.cutHandshakes
         self.accessLogDrops = shard.accessLogDrops
         self.clientHandshakes = HandshakeCounts(shard.tls)
         self.backendHandshakes = HandshakeCounts(worker.loop.backendHandshakes)
@@ -112,6 +118,9 @@ struct MetricsSum {
     private var inFlight = 0
     private var connections = 0
     private var accepted = 0
+    private var acceptPauses = [Int](repeating: 0, count: AcceptObstacle.allCases.count)
+    private var handshakesInProgress = 0
+    private var cutHandshakes = 0
     private var accessLogDrops = 0
     private var client = HandshakeCounts()
     private var backend = HandshakeCounts()
@@ -124,6 +133,9 @@ struct MetricsSum {
         self.inFlight += worker.inFlight
         self.connections += worker.connections
         self.accepted += worker.acceptedConnections
+        for (index, count) in worker.acceptPauses.enumerated() { self.acceptPauses[index] += count }
+        self.handshakesInProgress += worker.handshakesInProgress
+        self.cutHandshakes += worker.cutHandshakes
         self.accessLogDrops += worker.accessLogDrops
         self.client.add(worker.clientHandshakes)
         self.backend.add(worker.backendHandshakes)
@@ -151,6 +163,18 @@ struct MetricsSum {
         text.counter(
             "gateway_connections_accepted_total", "Client connections accepted.",
             [([], self.accepted)])
+        text.counter(
+            "gateway_accept_pauses_total", "Times a worker stopped accepting for a while.",
+            AcceptObstacle.allCases.map {
+                ([("cause", $0.name)], self.acceptPauses[$0.rawValue])
+            })
+        text.gauge(
+            "gateway_tls_handshakes_in_progress", "Clients' handshakes begun and not finished.",
+            [([], Double(self.handshakesInProgress))])
+        text.counter(
+            "gateway_tls_handshakes_cut_total",
+            "Clients' handshakes that stood still while others waited, and were ended.",
+            [([], self.cutHandshakes)])
         text.counter(
             "gateway_access_log_dropped_lines_total",
             "Access log lines dropped because nobody took them.", [([], self.accessLogDrops)])
