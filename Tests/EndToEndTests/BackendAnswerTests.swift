@@ -3,7 +3,7 @@ import Testing
 
 @Suite(
     "Backends that break HTTP", .serialized,
-    .stage(StageSetup(requestTimeoutMilliseconds: 1500)))
+    .stage(StageSetup(requestTimeoutMilliseconds: 5000)))
 struct BackendAnswerTests {
     /// An answer that no client may see anything of.
     struct BadAnswer: CustomTestStringConvertible, Sendable {
