@@ -27,7 +27,7 @@ final class Worker {
     private let accessLog: AccessLog?
     private var accessLines = JSONLines()
     private var exchanges: [ObjectIdentifier: Exchange] = [:]
-    private var connections: [ObjectIdentifier: HTTP1ServerConnection] = [:]
+    private var connections: [ObjectIdentifier: any ServerConnection] = [:]
     private var isDraining = false
     private var housekeeping: RepeatedTask?
     private let budget: ConnectionBudget
@@ -127,9 +127,7 @@ extension Worker {
         ) { connection in
             let client = ClientConnection(
                 channel: channel, proxied: proxy?.source, tls: tls, snapshot: self.snapshot)
-            let exchange = Exchange(worker: self, client: client, connection: connection)
-            self.exchanges[ObjectIdentifier(connection)] = exchange
-            return exchange
+            return self.makeExchange(client, connection)
         }
         try pipeline.addHandler(connection)
         self.metrics.connections += 1
@@ -141,8 +139,20 @@ extension Worker {
             self.budget.closed()
             self.metrics.connections -= 1
             self.connections[ObjectIdentifier(connection)] = nil
-            self.exchanges[ObjectIdentifier(connection)] = nil
         }
+    }
+
+    private func makeExchange(
+        _ client: ClientConnection, _ stream: any ServerStream
+    ) -> Exchange {
+        let exchange = Exchange(worker: self, client: client, connection: stream)
+        self.exchanges[ObjectIdentifier(exchange)] = exchange
+        return exchange
+    }
+
+    /// Lets go of an exchange whose connection is gone.
+    func forget(_ exchange: Exchange) {
+        self.exchanges[ObjectIdentifier(exchange)] = nil
     }
 
     /// Lets every connection finish its exchange and closes it.
