@@ -6,6 +6,8 @@ package import TLS
 /// Loop-bound. One object serves request after request: over HTTP/1.1 it is the connection, over
 /// HTTP/2 a stream that is used again once it has closed.
 package protocol ServerStream: AnyObject {
+    /// The version of HTTP, where a request does not say it itself.
+    var version: HTTPVersion { get }
     /// When the first byte of the current request was read.
     var requestStart: NIODeadline { get }
     /// Bytes of the current request's body that arrived, without framing.
@@ -107,6 +109,9 @@ package protocol ServerConnection: AnyObject {
 }
 
 extension HTTP1ServerConnection: ServerStream, ServerConnection {
+    /// HTTP/1.1; a request may say HTTP/1.0.
+    package var version: HTTPVersion { .http11 }
+
     /// Ends the answer; trailers are not sent over HTTP/1.1.
     package func sendEnd(trailers: MessageHead?) { self.sendEnd() }
 }

@@ -80,7 +80,9 @@ extension Exchange: RequestReceiver {
             try self.admitBody(head, endpoint)
             let deployment = try endpoint.deployment(for: head, random: &self.worker.random)
             self.deployment = deployment
-            self.holdsBody = deployment.configuration.retriesStaleConnections
+            self.holdsBody =
+                deployment.configuration.retriesStaleConnections
+                || deployment.configuration.version == .http2
             self.prepare(head, endpoint)
             try self.choose(deployment)
         } catch {
@@ -162,6 +164,7 @@ extension Exchange: RequestReceiver {
         self.dropHeldBody()
         self.framing = .none
         self.record = ExchangeRecord(start: self.connection.requestStart)
+        self.record.version = head?.version ?? self.connection.version
         self.worker.metrics.exchangeBegan()
     }
 

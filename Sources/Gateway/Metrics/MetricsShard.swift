@@ -39,6 +39,8 @@ final class MetricsShard {
     private(set) var inFlight = 0
     var connections = 0
     var acceptedConnections = 0
+    /// Of those whose handshake is done, the ones that agreed on HTTP/2.
+    var acceptedHTTP2Connections = 0
     var refusedConnections = 0
     var accessLogDrops = 0
     let tls = TLSCounters()

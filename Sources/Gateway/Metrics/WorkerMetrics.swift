@@ -8,6 +8,7 @@ struct WorkerMetrics: Sendable {
     let inFlight: Int
     let connections: Int
     let acceptedConnections: Int
+    let acceptedHTTP2Connections: Int
     let accessLogDrops: Int
     let clientHandshakes: HandshakeCounts
     let backendHandshakes: HandshakeCounts
@@ -32,6 +33,7 @@ struct WorkerMetrics: Sendable {
         self.inFlight = shard.inFlight
         self.connections = shard.connections
         self.acceptedConnections = shard.acceptedConnections
+        self.acceptedHTTP2Connections = shard.acceptedHTTP2Connections
         self.accessLogDrops = shard.accessLogDrops
         self.clientHandshakes = HandshakeCounts(shard.tls)
         self.backendHandshakes = HandshakeCounts(worker.loop.backendHandshakes)
@@ -112,6 +114,7 @@ struct MetricsSum {
     private var inFlight = 0
     private var connections = 0
     private var accepted = 0
+    private var acceptedHTTP2 = 0
     private var accessLogDrops = 0
     private var client = HandshakeCounts()
     private var backend = HandshakeCounts()
@@ -124,6 +127,7 @@ struct MetricsSum {
         self.inFlight += worker.inFlight
         self.connections += worker.connections
         self.accepted += worker.acceptedConnections
+        self.acceptedHTTP2 += worker.acceptedHTTP2Connections
         self.accessLogDrops += worker.accessLogDrops
         self.client.add(worker.clientHandshakes)
         self.backend.add(worker.backendHandshakes)
@@ -151,6 +155,9 @@ struct MetricsSum {
         text.counter(
             "gateway_connections_accepted_total", "Client connections accepted.",
             [([], self.accepted)])
+        text.counter(
+            "gateway_http2_connections_accepted_total",
+            "Client connections that agreed on HTTP/2.", [([], self.acceptedHTTP2)])
         text.counter(
             "gateway_access_log_dropped_lines_total",
             "Access log lines dropped because nobody took them.", [([], self.accessLogDrops)])

@@ -122,24 +122,46 @@ extension Worker {
         let tls = TLSHandler(
             server: self.contexts.servers[listener], counters: self.metrics.tls)
         try pipeline.addHandler(tls)
-        let connection = HTTP1ServerConnection(
-            loop: self.loop, limits: self.contexts.limits, timeouts: self.contexts.timeouts
-        ) { connection in
+        let contexts = self.contexts
+        let selection = ProtocolSelection { name in
             let client = ClientConnection(
                 channel: channel, proxied: proxy?.source, tls: tls, snapshot: self.snapshot)
-            return self.makeExchange(client, connection)
+            return self.makeConnection(channel, client, contexts, isHTTP2: name == "h2")
         }
-        try pipeline.addHandler(connection)
+        try pipeline.addHandler(selection)
         self.metrics.connections += 1
         self.metrics.acceptedConnections += 1
-        self.connections[ObjectIdentifier(connection)] = connection
-        if self.isDraining { connection.drain() }
+        self.connections[ObjectIdentifier(channel)] = PendingConnection(channel: channel)
+        if self.isDraining { channel.close(promise: nil) }
         self.budget.opened()
         channel.closeFuture.assumeIsolated().whenComplete { _ in
             self.budget.closed()
             self.metrics.connections -= 1
-            self.connections[ObjectIdentifier(connection)] = nil
+            self.connections[ObjectIdentifier(channel)] = nil
         }
+    }
+
+    /// The connection of the version that TLS agreed on.
+    private func makeConnection(
+        _ channel: any Channel, _ client: ClientConnection, _ contexts: WorkerContexts,
+        isHTTP2: Bool
+    ) -> (any ChannelHandler)? {
+        let connection: any ServerConnection & ChannelHandler
+        if isHTTP2 {
+            guard
+                let http2 = HTTP2ServerConnection(
+                    loop: self.loop, limits: contexts.limits, timeouts: contexts.timeouts,
+                    makeReceiver: { self.makeExchange(client, $0) })
+            else { return nil }
+            self.metrics.acceptedHTTP2Connections += 1
+            connection = http2
+        } else {
+            connection = HTTP1ServerConnection(
+                loop: self.loop, limits: contexts.limits, timeouts: contexts.timeouts,
+                makeReceiver: { self.makeExchange(client, $0) })
+        }
+        self.connections[ObjectIdentifier(channel)] = connection
+        return connection
     }
 
     private func makeExchange(
@@ -237,15 +259,24 @@ extension Worker {
     private func makeBackends() {
         self.backends = self.snapshot.deployments.map { deployment in
             deployment.configuration.backends.map { address in
-                Backend(
-                    address: address,
-                    pool: ConnectionPool(
-                        loop: self.loop, address: address.poolAddress,
-                        tls: self.contexts.client(address, deployment.configuration),
-                        httpLimits: .response))
+                Backend(address: address, pool: self.makePool(address, deployment.configuration))
             }
         }
         self.turns = Array(repeating: 0, count: self.backends.count)
+    }
+
+    private func makePool(
+        _ address: BackendAddress, _ deployment: DeploymentConfiguration
+    ) -> any StreamPool {
+        let tls = self.contexts.client(address, deployment)
+        switch deployment.version {
+        case .http1:
+            return ConnectionPool(
+                loop: self.loop, address: address.poolAddress, tls: tls, httpLimits: .response)
+        case .http2:
+            return HTTP2ConnectionPool(
+                loop: self.loop, address: address.poolAddress, tls: tls, httpLimits: .response)
+        }
     }
 
     /// Seconds since 1970, for Date fields.
@@ -258,6 +289,18 @@ extension Worker {
 
     /// 64 KiB: a burst of lines goes out before the next housekeeping.
     private static let accessLogBytes = 65_536
+}
+
+/// A connection whose handshake is not done.
+private final class PendingConnection: ServerConnection {
+    private let channel: any Channel
+
+    init(channel: any Channel) {
+        self.channel = channel
+    }
+
+    func drain() { self.abort() }
+    func abort() { self.channel.close(promise: nil) }
 }
 
 extension BackendAddress {
