@@ -30,10 +30,18 @@ internal import NIOCore
         unsafe nghttp2_session_callbacks_set_on_stream_close_callback(
             callbacks, http2StreamClosed)
         unsafe nghttp2_session_callbacks_set_send_data_callback(callbacks, http2SendData)
+        unsafe nghttp2_session_callbacks_set_on_extension_chunk_recv_callback(
+            callbacks, http2ExtensionReceived)
+        unsafe nghttp2_session_callbacks_set_unpack_extension_callback(
+            callbacks, http2ExtensionEnded)
         unsafe self.callbacks = unsafe callbacks
         var options: OpaquePointer?
         unsafe nghttp2_option_new(&options)
         unsafe nghttp2_option_set_no_auto_window_update(options, 1)
+        // nghttp2 passes over frames it does not know without a word; we want to count them.
+        for type in UInt8(10)...UInt8.max {
+            unsafe nghttp2_option_set_user_recv_extension_type(options, type)
+        }
         unsafe self.options = unsafe options
     }
 }
@@ -110,6 +118,15 @@ private let http2FrameReceived: nghttp2_on_frame_recv_callback = { _, frame, use
         ? unsafe frame.pointee.window_update.window_size_increment : 0
     session.frameReceived(header, windowIncrement: increment)
     return 0
+}
+
+private let http2ExtensionReceived: nghttp2_on_extension_chunk_recv_callback = {
+    _, _, _, _, _ in 0
+}
+
+private let http2ExtensionEnded: nghttp2_unpack_extension_callback = { _, _, _, user in
+    if let session = unsafe session(user) { session.owner?.unknownFrameReceived() }
+    return NGHTTP2_ERR_CANCEL.rawValue
 }
 
 private let http2FrameSent: nghttp2_on_frame_send_callback = { _, frame, user in

@@ -277,6 +277,8 @@ extension HTTP2ClientConnection: HTTP2SessionOwner {
     /// Backends open no streams: push is off.
     func openStream(_ id: Int32) -> HTTP2Stream? { nil }
 
+    func unknownFrameReceived() {}
+
     func fieldRefused() { self.distrust() }
 
     func frameRefused(_ streamID: Int32) { self.distrust() }

@@ -237,7 +237,7 @@ extension HTTP2ServerConnection: HTTP2SessionOwner {
             self.settingsFrames += 1
             if self.settingsFrames > 2 { self.charge(.settings) }
         case HTTP2FrameType.ping: self.charge(.ping)
-        default: self.charge(.unknownFrame)
+        default: break
         }
         if self.highestStreamID > 0 { self.headBegan = nil }
     }
@@ -268,6 +268,8 @@ extension HTTP2ServerConnection: HTTP2SessionOwner {
         self.streams.append(stream)
         return stream
     }
+
+    func unknownFrameReceived() { self.charge(.unknownFrame) }
 
     func fieldRefused() { self.charge(.brokenStream) }
 

@@ -6,6 +6,8 @@ internal import NIOCore
 protocol HTTP2SessionOwner: AnyObject {
     /// The header of a frame was read; its payload may be malformed or ignored.
     func frameBegan(_ frame: HTTP2FrameHeader)
+    /// A frame of no known type was read, and dropped (RFC 9113 5.5).
+    func unknownFrameReceived()
     /// The peer opens a stream; nil if it may not.
     func openStream(_ id: Int32) -> HTTP2Stream?
     /// The peer sent a field that is none.
