@@ -80,6 +80,11 @@ struct ConnectionInput {
         }
     }
 
+    /// Whether the bytes begin as HTTP/2 does (RFC 9113 3.4).
+    var startsHTTP2: Bool {
+        self.bytes.readableBytesView.starts(with: "PRI * HTTP/2.0\r\n".utf8)
+    }
+
     /// Lets go of the read buffer, which all connections of a loop share; keeps a copy of the rest.
     mutating func release() {
         let left = self.bytes.readableBytes

@@ -1,5 +1,4 @@
 package import NIOCore
-internal import NIOPosix
 package import TLS
 
 /// Limits of one pool.
@@ -30,9 +29,7 @@ package final class ConnectionPool {
         case unix(path: String)
     }
 
-    private let loop: LoopContext
-    private let address: Address
-    private let tls: TLSClientContext?
+    private let connector: BackendConnector
     private let httpLimits: HTTPLimits
     private let limits: PoolLimits
     private var idle: [HTTP1ClientConnection] = []
@@ -63,9 +60,8 @@ package final class ConnectionPool {
         loop: LoopContext, address: Address, tls: TLSClientContext?,
         httpLimits: HTTPLimits, limits: PoolLimits = PoolLimits()
     ) {
-        self.loop = loop
-        self.address = address
-        self.tls = tls
+        self.connector = BackendConnector(
+            loop: loop, address: address, tls: tls, timeout: limits.connectTimeout)
         self.httpLimits = httpLimits
         self.limits = limits
         self.sweepTimer = DeadlineTimer(wheel: loop.deadlines)
@@ -142,37 +138,11 @@ package final class ConnectionPool {
         }
         self.connecting += 1
         let connection = HTTP1ClientConnection(
-            loop: self.loop, limits: self.httpLimits, pool: self, awaitsHandshake: self.tls != nil)
-        let tls = self.tls.map { TLSHandler(client: $0, counters: self.loop.backendHandshakes) }
-        let bound = NIOLoopBound((connection, tls), eventLoop: self.loop.eventLoop)
-        let bootstrap = ClientBootstrap(group: self.loop.eventLoop)
-            .connectTimeout(self.limits.connectTimeout)
-            .channelOption(.maxMessagesPerRead, value: 1)
-            .channelOption(.recvAllocator, value: self.receiveAllocator)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    let (connection, tls) = bound.value
-                    if let tls { try channel.pipeline.syncOperations.addHandler(tls) }
-                    try channel.pipeline.syncOperations.addHandler(connection)
-                }
-            }
-        let connected =
-            switch self.address {
-            case .host(let host, let port):
-                bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1)
-                    .connect(host: host, port: port)
-            case .unix(let path):
-                bootstrap.connect(unixDomainSocketPath: path)
-            }
-        connected.assumeIsolated().whenFailure { error in
-            bound.value.0.openingFailed(.unreachable("\(error)"))
+            loop: self.connector.loop, limits: self.httpLimits, pool: self,
+            awaitsHandshake: self.connector.tls != nil)
+        self.connector.connect(connection) { error in
+            connection.openingFailed(.unreachable("\(error)"))
         }
-    }
-
-    /// The loop's buffer where TLS gives it back at once; without TLS, one of the channel's own.
-    private var receiveAllocator: any RecvByteBufferAllocator {
-        self.tls == nil
-            ? AdaptiveRecvByteBufferAllocator() : self.loop.tls.receiveBuffer
     }
 
     func openingEnded(_ result: Result<HTTP1ClientConnection, StreamError>) {

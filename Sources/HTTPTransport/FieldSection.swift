@@ -121,7 +121,7 @@ struct FieldSection {
 
 // What the fields mean to the message.
 extension FieldSection {
-    private mutating func note(
+    mutating func note(
         _ field: HeadField, _ bytes: Span<UInt8>, index: Int, kind: Kind
     ) throws(HTTPError) {
         // RFC 9110, 6.5.1: fields about framing, routing, authentication or content may not be trailers.

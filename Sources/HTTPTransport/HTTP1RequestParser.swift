@@ -187,7 +187,7 @@ extension HTTPVersion {
 
 extension HTTPMethod {
     /// The method of `length` token bytes at the start of `bytes`.
-    fileprivate init(_ bytes: Span<UInt8>, length: Int) throws(HTTPError) {
+    init(_ bytes: Span<UInt8>, length: Int) throws(HTTPError) {
         guard length <= 8 else { throw .unsupportedMethod }
         let word = bytes.word(at: 0, length: length)
         func isMethod(_ name: StaticString) -> Bool { word == name.word(at: 0) }

@@ -375,9 +375,11 @@ extension HTTP1ServerConnection {
         return true
     }
 
-    /// Answers bytes that are not a request, or not the rest of one; the connection closes after it.
+    /// Answers bytes that are not a request, or not the rest of one, and closes.
     private func refuse(_ error: HTTPError) {
         let hadExchange = self.hasExchange
+        // Another protocol than TLS agreed on gets no answer.
+        guard hadExchange || !self.input.startsHTTP2 else { return self.abort() }
         self.bodyIsHere = false
         self.reading = .refused
         self.persists = false
@@ -450,12 +452,10 @@ extension HTTP1ServerConnection {
         try? self.channelContext?.channel.syncOptions?.setOption(.autoRead, value: isWanted)
     }
 
-    /// 256 KiB or 2 s: what is read of a request after its answer, so that the client, still
-    /// sending, comes to read it (RFC 9112 9.6).
+    /// 256 KiB or 2 s: what is read after an answer, so that a client still sending reads it.
     private static let maximumDiscardedBytes = 262_144
     private static let discardTime = TimeAmount.seconds(2)
-    /// 64 KiB: one read's worth of requests ahead of their turn.
-    private static let maximumPipelinedBytes = 65_536
+    private static let maximumPipelinedBytes = 65_536  // one read's worth
 }
 
 // MARK: - Time

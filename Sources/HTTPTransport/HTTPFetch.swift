@@ -87,7 +87,7 @@ private final class FetchReceiver: ResponseReceiver {
     private let fetch: HTTPFetch
     private var promise: EventLoopPromise<HTTPFetch.Answer>?
     private let pool: ConnectionPool
-    private var connection: HTTP1ClientConnection?
+    private var connection: (any ClientStream)?
     private var status = 0
     private var fields: [(name: String, value: String)] = []
     private var body: [UInt8] = []
@@ -98,7 +98,7 @@ private final class FetchReceiver: ResponseReceiver {
         self.pool = pool
     }
 
-    func connectionReady(_ connection: HTTP1ClientConnection) {
+    func connectionReady(_ connection: any ClientStream) {
         self.connection = connection
         let head = MessageHead()
         head.method = self.fetch.method
@@ -138,7 +138,7 @@ private final class FetchReceiver: ResponseReceiver {
         self.body.append(contentsOf: bytes.readableBytesView)
     }
 
-    func receiveResponseEnd() {
+    func receiveResponseEnd(trailers: MessageHead?) {
         self.promise.take()?.succeed(
             HTTPFetch.Answer(
                 status: self.status, fields: self.fields, body: self.body,

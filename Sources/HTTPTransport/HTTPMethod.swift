@@ -32,6 +32,15 @@ package enum HTTPVersion: UInt8, Sendable {
     case http10
     case http11
     case http2
+
+    /// As logs name it.
+    package var name: StaticString {
+        switch self {
+        case .http10: "HTTP/1.0"
+        case .http11: "HTTP/1.1"
+        case .http2: "HTTP/2"
+        }
+    }
 }
 
 /// Where the body of a message ends.

@@ -16,6 +16,10 @@ package final class LoopContext {
     package let backendHandshakes = TLSCounters()
     /// The text of Date fields, made once a second.
     package var date = HTTPDate()
+    /// The HTTP/2 connections with something to send at the end of this turn.
+    let turn: TurnQueue
+    /// What all HTTP/2 connections of the loop fill in turn.
+    lazy var http2Fields = HTTP2Fields()
     private var freeBuffers: [ByteBuffer] = []
     private var freeHeads: [MessageHead] = []
     /// Stands where there is no head; never written to.
@@ -25,6 +29,7 @@ package final class LoopContext {
     package init(eventLoop: any EventLoop, tls: TLSWorkerResources) {
         self.eventLoop = eventLoop
         self.deadlines = DeadlineWheel(loop: eventLoop)
+        self.turn = TurnQueue(eventLoop: eventLoop)
         self.tls = tls
     }
 

@@ -16,6 +16,8 @@ package enum StreamError: Error {
     case unreachable(String)
     /// Too many connections, or too many waiting for one.
     case exhausted
+    /// The peer says that it has not begun to process the request (RFC 9113 8.7).
+    case refused
 }
 
 /// Receives one request as it arrives, and what happens to the way back.
@@ -42,17 +44,25 @@ package protocol RequestReceiver: AnyObject {
 
 /// Receives one response as it arrives, and what happens to the way there.
 package protocol ResponseReceiver: AnyObject {
-    /// The connection asked of a pool is there, and the receiver its only user.
-    func connectionReady(_ connection: HTTP1ClientConnection)
+    /// The stream asked of a pool is there, and the receiver its only user.
+    func connectionReady(_ stream: any ClientStream)
     /// The pool has no connection to give.
     func connectionFailed(_ error: StreamError)
     /// The head of the final response, valid until the response ends.
     func receiveResponseHead(_ head: MessageHead)
     func receiveResponseBody(_ bytes: ByteBuffer)
-    func receiveResponseEnd()
+    /// The response is complete.
+    ///
+    /// - Parameter trailers: Fields that came after the body, valid until this returns.
+    func receiveResponseEnd(trailers: MessageHead?)
     /// No more has arrived for now: send on what was collected.
     func responseReadComplete()
     func responseFailed(_ error: StreamError)
     /// Whether more of the request should be sent now.
     func requestWritabilityChanged(isWritable: Bool)
+}
+
+extension ResponseReceiver {
+    /// The response is complete and has no trailers.
+    func receiveResponseEnd() { self.receiveResponseEnd(trailers: nil) }
 }

@@ -19,7 +19,8 @@ struct RouterTests {
                 deployments: shares.map {
                     DeploymentConfiguration(
                         name: $0.0, trafficPercent: $0.1, backends: [.unix(path: "/s")],
-                        backendIdentity: .host, requestTimeoutMilliseconds: 1000,
+                        backendIdentity: .host, version: .http1,
+                        requestTimeoutMilliseconds: 1000,
                         retriesStaleConnections: false)
                 }), firstDeployment: 0)
     }

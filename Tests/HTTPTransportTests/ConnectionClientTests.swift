@@ -79,10 +79,10 @@ final class RecordingResponse: ResponseReceiver {
         self.onEvent?(event)
     }
 
-    func connectionReady(_ connection: HTTP1ClientConnection) {
-        self.connection = connection
+    func connectionReady(_ stream: any ClientStream) {
+        self.connection = stream as? HTTP1ClientConnection
         self.note("ready")
-        self.onReady?(connection)
+        if let connection { self.onReady?(connection) }
     }
 
     func connectionFailed(_ error: StreamError) {
@@ -94,7 +94,7 @@ final class RecordingResponse: ResponseReceiver {
 
     func receiveResponseHead(_ head: MessageHead) { self.note("\(head.status)") }
     func receiveResponseBody(_ bytes: ByteBuffer) { self.note("body \(String(buffer: bytes))") }
-    func receiveResponseEnd() { self.note("end") }
+    func receiveResponseEnd(trailers: MessageHead?) { self.note("end") }
     func responseReadComplete() {}
     func responseFailed(_ error: StreamError) { self.note("failed: \(error)") }
     func requestWritabilityChanged(isWritable: Bool) { self.note("writable \(isWritable)") }

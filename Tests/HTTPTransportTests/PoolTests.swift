@@ -223,7 +223,7 @@ private final class Asking: ResponseReceiver {
 
     init(_ loop: any EventLoop) { self.done = loop.makePromise() }
 
-    func connectionReady(_ connection: HTTP1ClientConnection) {
+    func connectionReady(_ connection: any ClientStream) {
         let head = MessageHead()
         head.method = .get
         // Cannot fail for a constant.
@@ -243,7 +243,7 @@ private final class Asking: ResponseReceiver {
 
     func receiveResponseHead(_ head: MessageHead) {}
     func receiveResponseBody(_ bytes: ByteBuffer) {}
-    func receiveResponseEnd() { self.done.succeed("end") }
+    func receiveResponseEnd(trailers: MessageHead?) { self.done.succeed("end") }
     func responseReadComplete() {}
     func responseFailed(_ error: StreamError) { self.done.succeed("failed: \(error)") }
     func requestWritabilityChanged(isWritable: Bool) {}

@@ -22,7 +22,7 @@ struct AccessLogLine {
         line.bytes("Path", self.head, self.head?.pathRange)
         line.string("EndpointName", configuration?.name ?? "")
         line.string("DeploymentName", self.deployment?.configuration.name ?? "")
-        line.string("Protocol", self.head?.version == .http10 ? "HTTP/1.0" : "HTTP/1.1")
+        line.string("Protocol", self.record.version.name)
         line.number("ResponseCode", self.record.status)
         line.string("ResponseCodeReason", self.reason)
         line.number("ModelStatusCode", self.record.upstreamStatus)

@@ -59,12 +59,7 @@ struct DeploymentReader {
         let keys = ["backends", "backend_identity", "protocol", "request_settings", "retry_stale"]
         let later = ["readiness_probe", "data_collector"]
         guard let deployment = place.mapping(keys: keys, later: later) else { return nil }
-        if let wire = deployment["protocol"], let text = wire.string(), text != "http1" {
-            wire.report(
-                text == "http2"
-                    ? "not supported yet: protocol: http2"
-                    : "\"\(text)\" is not one of http1, http2")
-        }
+        let wire = deployment.choice("protocol", otherwise: DeploymentConfiguration.Version.http1)
         let backends = self.backends(deployment.required("backends"))
         let identity = self.backendIdentity(deployment["backend_identity"], backends: backends)
         var timeout: Int64? = 5000
@@ -75,12 +70,13 @@ struct DeploymentReader {
             timeout = settings?.integer("request_timeout_ms", in: 1...180_000, otherwise: 5000)
         }
         let retries = deployment["retry_stale"].map { $0.boolean() }
-        guard let backends, let identity, let timeout, let retries = retries ?? false else {
+        guard let backends, let identity, let wire, let timeout, let retries = retries ?? false
+        else {
             return nil
         }
         return DeploymentConfiguration(
             name: name, trafficPercent: share, backends: backends, backendIdentity: identity,
-            requestTimeoutMilliseconds: timeout, retriesStaleConnections: retries)
+            version: wire, requestTimeoutMilliseconds: timeout, retriesStaleConnections: retries)
     }
 
     private func backendIdentity(

@@ -39,6 +39,14 @@ package struct EndpointConfiguration: Sendable, Equatable {
 
 /// One deployment of an endpoint.
 package struct DeploymentConfiguration: Sendable, Equatable {
+    /// Which version of HTTP the backends are spoken to in.
+    package enum Version: String, Sendable, CaseIterable {
+        /// A connection for each request in progress.
+        case http1
+        /// One connection a worker: over TLS where ALPN says `h2`, else from the first byte.
+        case http2
+    }
+
     /// As callers name it in `azureml-model-deployment`; same form as an endpoint's name.
     package var name: String
     /// Share of the endpoint's traffic, 0 to 100; those of an endpoint sum to 0 or 100.
@@ -47,6 +55,8 @@ package struct DeploymentConfiguration: Sendable, Equatable {
     package var backends: [BackendAddress]
     /// What the certificates of `https` backends must show.
     package var backendIdentity: BackendIdentity
+    /// `protocol` in the configuration.
+    package var version: Version
     /// From the request's last routing decision to the end of the model's answer.
     package var requestTimeoutMilliseconds: Int64
     /// Whether a POST may be repeated once when a pooled connection turns out stale.
@@ -63,7 +73,7 @@ package enum BackendIdentity: Sendable, Hashable {
     case spiffeID(SPIFFEID)
 }
 
-/// Where a backend listens, speaking HTTP/1.1.
+/// Where a backend listens.
 package enum BackendAddress: Sendable, Hashable, CustomStringConvertible {
     /// Mutual TLS to a DNS name.
     case httpsName(String, port: Int)

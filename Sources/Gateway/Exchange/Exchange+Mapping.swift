@@ -28,4 +28,6 @@ extension Exchange {
 
     /// 64 KiB: what is held of a body that may have to be sent again.
     static let maximumHeldBytes = 65_536
+    /// 4 KiB: room for such a body that stays from request to request.
+    static let keptHeldBytes = 4096
 }

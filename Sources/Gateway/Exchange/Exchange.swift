@@ -3,7 +3,7 @@ internal import NIOCore
 
 /// One request and its answer: the only object that sees both sides.
 ///
-/// Loop-bound; one serves a client connection, request after request. A request goes straight
+/// Loop-bound; one serves a client's stream, request after request. A request goes straight
 /// through: Host → endpoint → authenticate → deployment → forward. Nothing of it reaches a backend
 /// before it is let in, and nothing is buffered but what one read brought while a backend
 /// connection is being made.
@@ -15,20 +15,22 @@ final class Exchange {
         case refusing(GatewayError)
         /// Let in; waits for a backend connection.
         case connecting(Backend)
-        case forwarding(HTTP1ClientConnection, Backend)
+        case forwarding(any ClientStream, Backend)
         /// Answered by the gateway itself, or over.
         case answered
     }
 
     private let worker: Worker
     private let client: ClientConnection
-    private let connection: HTTP1ServerConnection
+    private let connection: any ServerStream
     private let timer: DeadlineTimer
     private var phase = Phase.idle
     private var head: MessageHead?
     private var ids: RequestIDs
     /// What of the body has to be sent on a connection still to be made, perhaps once more.
-    private var heldBody: [ByteBuffer] = []
+    ///
+    /// A copy: what the connection read into is used for the next read.
+    private var heldBody = ByteBuffer()
     /// Whether all of the body is held, to be repeated where a pooled connection was stale.
     private var holdsBody = false
     private var framing = BodyFraming.none
@@ -46,7 +48,7 @@ final class Exchange {
     private var endpoint: Endpoint?
     private var deployment: Deployment?
 
-    init(worker: Worker, client: ClientConnection, connection: HTTP1ServerConnection) {
+    init(worker: Worker, client: ClientConnection, connection: any ServerStream) {
         self.worker = worker
         self.client = client
         self.connection = connection
@@ -80,7 +82,9 @@ extension Exchange: RequestReceiver {
             try self.admitBody(head, endpoint)
             let deployment = try endpoint.deployment(for: head, random: &self.worker.random)
             self.deployment = deployment
-            self.holdsBody = deployment.configuration.retriesStaleConnections
+            self.holdsBody =
+                deployment.configuration.retriesStaleConnections
+                || deployment.configuration.version == .http2
             self.prepare(head, endpoint)
             try self.choose(deployment)
         } catch {
@@ -96,12 +100,12 @@ extension Exchange: RequestReceiver {
         }
         switch self.phase {
         case .connecting:
-            self.heldBody.append(bytes)
+            self.heldBody.writeImmutableBuffer(bytes)
             self.connection.setReading(false)
         case .forwarding(let upstream, _):
             upstream.sendBody(bytes)
             if self.holdsBody {
-                self.heldBody.append(bytes)
+                self.heldBody.writeImmutableBuffer(bytes)
                 self.trimHeldBody()
             }
             // The model's time begins when it has the request; a slow sender has a pace to keep.
@@ -143,6 +147,7 @@ extension Exchange: RequestReceiver {
     func connectionClosed() {
         self.timer.invalidate()
         self.head = nil
+        self.worker.forget(self)
     }
 
     private func begin(_ head: MessageHead?) {
@@ -157,6 +162,7 @@ extension Exchange: RequestReceiver {
         self.dropHeldBody()
         self.framing = .none
         self.record = ExchangeRecord(start: self.connection.requestStart)
+        self.record.version = head?.version ?? self.connection.version
         self.worker.metrics.exchangeBegan()
     }
 
@@ -228,7 +234,7 @@ extension Exchange: ResponseReceiver {
         backend.pool.acquire(for: self, isFreshWanted: isFreshWanted)
     }
 
-    func connectionReady(_ upstream: HTTP1ClientConnection) {
+    func connectionReady(_ upstream: any ClientStream) {
         guard case .connecting(let backend) = self.phase, let head else {
             upstream.cancel()
             return
@@ -237,7 +243,7 @@ extension Exchange: ResponseReceiver {
         self.record.upstreamStart = .now()
         upstream.sendHead(
             head, framing: self.framing, strippedPrefixBytes: self.strippedPrefixBytes)
-        for piece in self.heldBody { upstream.sendBody(piece) }
+        if self.heldBody.readableBytes > 0 { upstream.sendBody(self.heldBody) }
         self.trimHeldBody()
         if self.isRequestComplete {
             upstream.sendEnd()
@@ -299,13 +305,14 @@ extension Exchange: ResponseReceiver {
         }
     }
 
-    func receiveResponseEnd() {
+    func receiveResponseEnd(trailers: MessageHead?) {
         guard case .forwarding(let upstream, let backend) = self.phase else { return }
         backend.succeeded()
         // An answer that is over before its request: the backend wants no more of it.
         if !self.isRequestComplete { upstream.cancel() }
+        trailers?.remove(Self.removedFromResponses)
         self.end()
-        self.connection.sendEnd()
+        self.connection.sendEnd(trailers: trailers)
     }
 
     func responseReadComplete() {
@@ -314,7 +321,7 @@ extension Exchange: ResponseReceiver {
 
     func responseFailed(_ error: StreamError) {
         guard case .forwarding(let upstream, let backend) = self.phase else { return }
-        if self.mayRetry(upstream) {
+        if self.mayRetry(upstream, after: error) {
             self.hasRetried = true
             backend.inFlight -= 1
             self.forward(to: backend, isFreshWanted: true)
@@ -330,11 +337,13 @@ extension Exchange: ResponseReceiver {
 
     /// A pooled connection that closed without a byte of an answer was most likely stale: safe
     /// methods are asked again, once, on a new one; others where the deployment says that they may.
-    private func mayRetry(_ upstream: HTTP1ClientConnection) -> Bool {
-        guard !self.hasRetried, !self.isAnswerBegun, upstream.requests > 1,
-            !upstream.hasResponseBytes, let head
-        else { return false }
-        return (head.method.isSafe && self.framing == .none) || self.holdsBody
+    /// What the backend says it has not touched may always be asked again, if it is still held.
+    private func mayRetry(_ upstream: any ClientStream, after error: StreamError) -> Bool {
+        guard !self.hasRetried, !self.isAnswerBegun, let head, let deployment else { return false }
+        if case .refused = error { return self.framing == .none || self.holdsBody }
+        guard upstream.mayBeStale else { return false }
+        return (head.method.isSafe && self.framing == .none)
+            || (self.holdsBody && deployment.configuration.retriesStaleConnections)
     }
 
     /// Lets go of a body that was sent, unless all of it is kept to be sent again.
@@ -345,8 +354,10 @@ extension Exchange: ResponseReceiver {
     }
 
     private func dropHeldBody() {
-        self.heldBody = []
         self.holdsBody = false
+        guard self.heldBody.writerIndex > 0 else { return }
+        self.heldBody.clear()
+        if self.heldBody.capacity > Self.keptHeldBytes { self.heldBody = ByteBuffer() }
     }
 }
 

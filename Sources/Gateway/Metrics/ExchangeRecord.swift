@@ -1,8 +1,11 @@
+internal import HTTPTransport
 internal import NIOCore
 
 /// What is remembered of one exchange for the access log and the metrics.
 struct ExchangeRecord {
     var start = NIODeadline.uptimeNanoseconds(0)
+    /// Of HTTP, on the client's side.
+    var version = HTTPVersion.http11
     /// When the request's last byte was read.
     var requestEnd: NIODeadline?
     /// When a backend connection was there.

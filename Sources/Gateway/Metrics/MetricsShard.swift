@@ -42,6 +42,8 @@ final class MetricsShard {
     /// By ``AcceptObstacle``'s raw value.
     var acceptPauses = [Int](repeating: 0, count: AcceptObstacle.allCases.count)
     var cutHandshakes = 0
+    /// Of those whose handshake is done, the ones that agreed on HTTP/2.
+    var acceptedHTTP2Connections = 0
     var accessLogDrops = 0
     let tls = TLSCounters()
 

@@ -11,6 +11,7 @@ struct WorkerMetrics: Sendable {
     let acceptPauses: [Int]
     let handshakesInProgress: Int
     let cutHandshakes: Int
+    let acceptedHTTP2Connections: Int
     let accessLogDrops: Int
     let clientHandshakes: HandshakeCounts
     let backendHandshakes: HandshakeCounts
@@ -38,6 +39,7 @@ struct WorkerMetrics: Sendable {
         self.acceptPauses = shard.acceptPauses
         self.handshakesInProgress = worker.loop.tls.handshakes.count
         self.cutHandshakes = shard.cutHandshakes
+        self.acceptedHTTP2Connections = shard.acceptedHTTP2Connections
         self.accessLogDrops = shard.accessLogDrops
         self.clientHandshakes = HandshakeCounts(shard.tls)
         self.backendHandshakes = HandshakeCounts(worker.loop.backendHandshakes)
@@ -121,6 +123,7 @@ struct MetricsSum {
     private var acceptPauses = [Int](repeating: 0, count: AcceptObstacle.allCases.count)
     private var handshakesInProgress = 0
     private var cutHandshakes = 0
+    private var acceptedHTTP2 = 0
     private var accessLogDrops = 0
     private var client = HandshakeCounts()
     private var backend = HandshakeCounts()
@@ -136,6 +139,7 @@ struct MetricsSum {
         for (index, count) in worker.acceptPauses.enumerated() { self.acceptPauses[index] += count }
         self.handshakesInProgress += worker.handshakesInProgress
         self.cutHandshakes += worker.cutHandshakes
+        self.acceptedHTTP2 += worker.acceptedHTTP2Connections
         self.accessLogDrops += worker.accessLogDrops
         self.client.add(worker.clientHandshakes)
         self.backend.add(worker.backendHandshakes)
@@ -175,6 +179,9 @@ struct MetricsSum {
             "gateway_tls_handshakes_cut_total",
             "Clients' handshakes that stood still while others waited, and were ended.",
             [([], self.cutHandshakes)])
+        text.counter(
+            "gateway_http2_connections_accepted_total",
+            "Client connections that agreed on HTTP/2.", [([], self.acceptedHTTP2)])
         text.counter(
             "gateway_access_log_dropped_lines_total",
             "Access log lines dropped because nobody took them.", [([], self.accessLogDrops)])

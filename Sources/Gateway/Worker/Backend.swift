@@ -7,13 +7,13 @@ internal import NIOCore
 /// unless all are: then the next in turn is tried rather than none.
 final class Backend {
     let address: BackendAddress
-    let pool: ConnectionPool
+    let pool: any StreamPool
     /// Exchanges that wait for it or use it.
     var inFlight = 0
     private var failures = 0
     private var restUntil = NIODeadline.uptimeNanoseconds(0)
 
-    init(address: BackendAddress, pool: ConnectionPool) {
+    init(address: BackendAddress, pool: any StreamPool) {
         self.address = address
         self.pool = pool
     }

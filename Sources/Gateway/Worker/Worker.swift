@@ -29,7 +29,7 @@ final class Worker {
     private let accessLog: AccessLog?
     private var accessLines = JSONLines()
     private var exchanges: [ObjectIdentifier: Exchange] = [:]
-    private var connections: [ObjectIdentifier: HTTP1ServerConnection] = [:]
+    private var connections: [ObjectIdentifier: any ServerConnection] = [:]
     private var isDraining = false
     private var housekeeping: RepeatedTask?
     private let budget: ConnectionBudget
@@ -133,26 +133,22 @@ extension Worker {
         let tls = TLSHandler(
             server: self.contexts.servers[listener], counters: self.metrics.tls)
         try pipeline.addHandler(tls)
-        let connection = HTTP1ServerConnection(
-            loop: self.loop, limits: self.contexts.limits, timeouts: self.contexts.timeouts
-        ) { connection in
+        let contexts = self.contexts
+        let selection = ProtocolSelection { name in
             let client = ClientConnection(
                 channel: channel, proxied: proxy?.source, tls: tls, snapshot: self.snapshot)
-            let exchange = Exchange(worker: self, client: client, connection: connection)
-            self.exchanges[ObjectIdentifier(connection)] = exchange
-            return exchange
+            return self.makeConnection(channel, client, contexts, isHTTP2: name == "h2")
         }
-        try pipeline.addHandler(connection)
+        try pipeline.addHandler(selection)
         self.metrics.connections += 1
         self.metrics.acceptedConnections += 1
-        self.connections[ObjectIdentifier(connection)] = connection
-        if self.isDraining { connection.drain() }
+        self.connections[ObjectIdentifier(channel)] = PendingConnection(channel: channel)
+        if self.isDraining { channel.close(promise: nil) }
         self.budget.opened()
         channel.closeFuture.assumeIsolated().whenComplete { _ in
             self.budget.closed()
             self.metrics.connections -= 1
-            self.connections[ObjectIdentifier(connection)] = nil
-            self.exchanges[ObjectIdentifier(connection)] = nil
+            self.connections[ObjectIdentifier(channel)] = nil
         }
     }
 
@@ -184,6 +180,42 @@ extension Worker {
     private static let maximumHandshakes = 256
     /// 1 s: three round trips around the world and a busy machine.
     private static let unhurriedHandshake = TimeAmount.seconds(1)
+
+    /// The connection of the version that TLS agreed on.
+    private func makeConnection(
+        _ channel: any Channel, _ client: ClientConnection, _ contexts: WorkerContexts,
+        isHTTP2: Bool
+    ) -> (any ChannelHandler)? {
+        let connection: any ServerConnection & ChannelHandler
+        if isHTTP2 {
+            guard
+                let http2 = HTTP2ServerConnection(
+                    loop: self.loop, limits: contexts.limits, timeouts: contexts.timeouts,
+                    makeReceiver: { self.makeExchange(client, $0) })
+            else { return nil }
+            self.metrics.acceptedHTTP2Connections += 1
+            connection = http2
+        } else {
+            connection = HTTP1ServerConnection(
+                loop: self.loop, limits: contexts.limits, timeouts: contexts.timeouts,
+                makeReceiver: { self.makeExchange(client, $0) })
+        }
+        self.connections[ObjectIdentifier(channel)] = connection
+        return connection
+    }
+
+    private func makeExchange(
+        _ client: ClientConnection, _ stream: any ServerStream
+    ) -> Exchange {
+        let exchange = Exchange(worker: self, client: client, connection: stream)
+        self.exchanges[ObjectIdentifier(exchange)] = exchange
+        return exchange
+    }
+
+    /// Lets go of an exchange whose connection is gone.
+    func forget(_ exchange: Exchange) {
+        self.exchanges[ObjectIdentifier(exchange)] = nil
+    }
 
     /// Lets every connection finish its exchange and closes it.
     func drain() {
@@ -268,15 +300,26 @@ extension Worker {
     private func makeBackends() {
         self.backends = self.snapshot.deployments.map { deployment in
             deployment.configuration.backends.map { address in
-                Backend(
-                    address: address,
-                    pool: ConnectionPool(
-                        loop: self.loop, address: address.poolAddress,
-                        tls: self.contexts.client(address, deployment.configuration),
-                        httpLimits: .response, limits: deployment.configuration.poolLimits))
+                Backend(address: address, pool: self.makePool(address, deployment.configuration))
             }
         }
         self.turns = Array(repeating: 0, count: self.backends.count)
+    }
+
+    private func makePool(
+        _ address: BackendAddress, _ deployment: DeploymentConfiguration
+    ) -> any StreamPool {
+        let tls = self.contexts.client(address, deployment)
+        switch deployment.version {
+        case .http1:
+            return ConnectionPool(
+                loop: self.loop, address: address.poolAddress, tls: tls, httpLimits: .response,
+                limits: deployment.poolLimits)
+        case .http2:
+            return HTTP2ConnectionPool(
+                loop: self.loop, address: address.poolAddress, tls: tls, httpLimits: .response,
+                limits: deployment.poolLimits)
+        }
     }
 
     /// Seconds since 1970, for Date fields.
@@ -289,6 +332,18 @@ extension Worker {
 
     /// 64 KiB: a burst of lines goes out before the next housekeeping.
     private static let accessLogBytes = 65_536
+}
+
+/// A connection whose handshake is not done.
+private final class PendingConnection: ServerConnection {
+    private let channel: any Channel
+
+    init(channel: any Channel) {
+        self.channel = channel
+    }
+
+    func drain() { self.abort() }
+    func abort() { self.channel.close(promise: nil) }
 }
 
 extension BackendAddress {

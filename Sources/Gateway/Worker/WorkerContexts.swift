@@ -17,6 +17,7 @@ struct WorkerContexts: Sendable {
     private struct ClientKey: Hashable, Sendable {
         var address: BackendAddress
         var identity: BackendIdentity
+        var version: DeploymentConfiguration.Version
     }
 
     /// - Throws: What is wrong with which file.
@@ -34,7 +35,9 @@ struct WorkerContexts: Sendable {
         var clients: [ClientKey: TLSClientContext] = [:]
         for deployment in configuration.endpoints.flatMap(\.deployments) {
             for address in deployment.backends where address.isEncrypted {
-                let key = ClientKey(address: address, identity: deployment.backendIdentity)
+                let key = ClientKey(
+                    address: address, identity: deployment.backendIdentity,
+                    version: deployment.version)
                 guard clients[key] == nil else { continue }
                 clients[key] = try TLSClientContext(
                     Self.client(key, configuration), resources: resources)
@@ -56,7 +59,10 @@ struct WorkerContexts: Sendable {
     func client(
         _ address: BackendAddress, _ deployment: DeploymentConfiguration
     ) -> TLSClientContext? {
-        self.clients[ClientKey(address: address, identity: deployment.backendIdentity)]
+        self.clients[
+            ClientKey(
+                address: address, identity: deployment.backendIdentity, version: deployment.version)
+        ]
     }
 
     private static func server(
@@ -65,7 +71,7 @@ struct WorkerContexts: Sendable {
         var server = TLSServerConfiguration(
             certificates: listener.tls.certificates.map {
                 TLSCertificateFiles(chain: $0.chain, key: $0.key)
-            }, listener: listener.address.description)
+            }, alpn: ["h2", "http/1.1"], listener: listener.address.description)
         server.minimumVersion =
             switch listener.tls.minimumVersion {
             case .tls12: .tls12
@@ -102,6 +108,7 @@ struct WorkerContexts: Sendable {
         }
         if case .httpsName(let name, _) = key.address { client.serverName = name }
         client.minimumVersion = .tls13
+        client.alpn = key.version == .http2 ? ["h2"] : ["http/1.1"]
         return client
     }
 }

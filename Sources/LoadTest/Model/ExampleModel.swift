@@ -6,7 +6,7 @@ internal import TLS
 /// The built-in model: a small classifier behind the contract of Azure's inference server, for
 /// demonstrations, tests, and as the floor of load tests.
 ///
-/// Plain HTTP on loopback or a Unix socket: it stands where a model container would.
+/// Plain HTTP/1.1 or HTTP/2 on loopback or a Unix socket: it stands where a model container would.
 package final class ExampleModel: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let channel: any Channel
@@ -37,11 +37,8 @@ package final class ExampleModel: Sendable {
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
-                        let connection = HTTP1ServerConnection(
-                            loop: bound.value, limits: HTTPLimits(),
-                            timeouts: ServerTimeouts(head: .seconds(10), idle: .seconds(3600))
-                        ) { ModelExchange(connection: $0) }
-                        try channel.pipeline.syncOperations.addHandler(connection)
+                        try channel.pipeline.syncOperations.addHandler(
+                            PrefaceDetection(loop: bound.value))
                     }
                 }
                 .bind(to: address).get()

@@ -1,17 +1,17 @@
 internal import HTTPTransport
 internal import NIOCore
 
-/// Answers one connection's requests as azureml-inference-server-http does.
+/// Answers the requests of one stream, one after the other, as azureml-inference-server-http does.
 ///
 /// `GET /` → `Healthy`; `/score` by GET, POST and OPTIONS; `/swagger.json`; errors are
 /// `{"message": "…"}`.
 final class ModelExchange: RequestReceiver {
-    private let connection: HTTP1ServerConnection
+    private let connection: any ServerStream
     private let answer = MessageHead()
     private var body: [UInt8] = []
     private var head: MessageHead?
 
-    init(connection: HTTP1ServerConnection) {
+    init(connection: any ServerStream) {
         self.connection = connection
     }
 

@@ -52,8 +52,10 @@ final class Stage: Sendable {
         get throws { try #require(Self.shared) }
     }
 
-    static func start(_ setup: StageSetup = .plain) async throws -> Stage {
-        let materials = try Materials()
+    static func start(
+        _ setup: StageSetup = .plain, materials: Materials? = nil
+    ) async throws -> Stage {
+        let materials = try materials ?? Materials()
         let backend = try await RecordingBackend.start(
             setup.isBackendEncrypted
                 ? .mutualTLS(materials.backend, root: materials.root) : .loopback)

@@ -57,7 +57,7 @@ struct OperationsTLSTests {
                 ("-tls1_2 -cipher ECDHE-RSA-AES128-GCM-SHA256", "Server public key is 2048 bit"),
                 ("-tls1_3 -sigalgs rsa_pss_rsae_sha256", "Peer signature type: RSA-PSS"),
                 ("-tls1_3 -groups P-384", "Server Temp Key: ECDH, secp384r1"),
-                ("-alpn h2,http/1.1", "ALPN protocol: http/1.1"),
+                ("-alpn h2,http/1.1", "ALPN protocol: h2"),
             ] {
                 let outcome = try await installation.shell("\(named) \(arguments) </dev/null")
                 #expect(outcome.code == 0, "\(arguments): \(outcome.errors)")

@@ -1,0 +1,240 @@
+package import NIOCore
+package import TLS
+
+/// One stream to a backend: a request and its response.
+///
+/// Used again for another request of the connection once it has closed.
+package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
+    private enum Reading {
+        case head
+        case body
+        case complete
+    }
+
+    private enum Writing {
+        case head
+        case body
+        case complete
+    }
+
+    /// Cleared when the connection is over.
+    var connection: HTTP2ClientConnection?
+    /// Where the connection keeps this stream among those in use.
+    var place = 0
+    /// Whether the receiver has yet to hear that nothing more has arrived for now.
+    var isTouched = false
+    private var receiver: (any ResponseReceiver)?
+    private var reading = Reading.head
+    private var writing = Writing.complete
+    private var requestMethod = HTTPMethod.get
+    private var trailerHead: MessageHead?
+    private var isMalformed = false
+    private var hasResponseBytes = false
+    private var isFirstOfConnection = false
+    private let limits: HTTPLimits
+    private var receivedBytes = 0
+
+    init(connection: HTTP2ClientConnection, session: HTTP2Session, limits: HTTPLimits) {
+        self.connection = connection
+        self.limits = limits
+        super.init(session: session, limits: limits, isEncrypted: true)
+    }
+
+    /// Gives the stream to one exchange.
+    func lease(to receiver: any ResponseReceiver, isFirst: Bool) {
+        self.receiver = receiver
+        self.reading = .head
+        self.writing = .head
+        self.isMalformed = false
+        self.hasResponseBytes = false
+        self.isFirstOfConnection = isFirst
+        self.receivedBytes = 0
+    }
+
+    /// The stream is gone; the receiver hears of it if it still waits for something.
+    func closed(_ error: StreamError) {
+        self.id = 0
+        self.writing = .complete
+        self.reading = .complete
+        let receiver = self.receiver.take()
+        receiver?.responseFailed(self.isMalformed ? .malformed(.malformedField) : error)
+    }
+
+    func readComplete() {
+        self.isTouched = false
+        self.receiver?.responseReadComplete()
+    }
+
+    // MARK: - What the session tells
+
+    override func beginFields() {
+        super.beginFields()
+        switch self.reading {
+        case .head: self.head.reset()
+        case .body, .complete:
+            let trailers = self.trailerHead ?? MessageHead()
+            trailers.reset()
+            self.trailerHead = trailers
+        }
+    }
+
+    override func receiveField(
+        _ name: Span<UInt8>, _ value: Span<UInt8>
+    ) -> HTTP2HeadReader.Verdict {
+        if case .head = self.reading {
+            return self.checked(
+                self.reader.receive(name, value, into: self.head, kind: .response))
+        }
+        guard let trailerHead else { return .malformed }
+        return self.checked(
+            self.reader.receive(name, value, into: trailerHead, kind: .trailers))
+    }
+
+    override func fieldsEnded(endsStream: Bool) {
+        self.hasResponseBytes = true
+        guard case .head = self.reading else {
+            if endsStream { self.end(trailers: self.trailerHead) }
+            return
+        }
+        do throws(HTTP2HeadReader.Refusal) {
+            try self.reader.finishResponse(
+                self.head, endsStream: endsStream, requestMethod: self.requestMethod)
+        } catch {
+            self.refuse()
+            return
+        }
+        // 1xx answers are between us and the backend (RFC 9110 15.2).
+        if self.head.status < 200 { return }
+        self.reading = .body
+        self.touch()
+        self.receiver?.receiveResponseHead(self.head)
+        if endsStream { self.end(trailers: nil) }
+    }
+
+    override func receiveData(_ bytes: ByteBuffer) {
+        guard case .body = self.reading, let receiver else { return }
+        self.receivedBytes += bytes.readableBytes
+        // nghttp2 compares with content-length; where there is no body by rule, we do.
+        guard self.head.framing != .none else { return self.refuse() }
+        self.touch()
+        receiver.receiveResponseBody(bytes)
+        self.passedOn(bytes.readableBytes)
+    }
+
+    override func dataEnded() { self.end(trailers: nil) }
+
+    override func mayContinueSending() {
+        self.receiver?.requestWritabilityChanged(isWritable: true)
+        self.flush()
+    }
+
+    private func end(trailers: MessageHead?) {
+        guard case .body = self.reading else { return self.refuse() }
+        self.reading = .complete
+        let id = self.id
+        self.receiver?.receiveResponseEnd(trailers: trailers)
+        let receiver = self.receiver.take()
+        receiver?.responseReadComplete()
+        // An answer that is over before its request: the backend wants no more of it.
+        guard self.id == id, id != 0, !self.hasSentEnd, self.isStillSending else { return }
+        self.session.reset(id, code: HTTP2ErrorCode.cancel)
+        self.flush()
+    }
+
+    private var isStillSending: Bool {
+        if case .complete = self.writing { return self.waitingBytes > 0 }
+        return true
+    }
+
+    private func checked(_ verdict: HTTP2HeadReader.Verdict) -> HTTP2HeadReader.Verdict {
+        if case .taken = verdict { return verdict }
+        self.isMalformed = true
+        self.connection?.distrust()
+        return verdict
+    }
+
+    /// What came is not HTTP: nothing more of this connection is trusted.
+    private func refuse() {
+        self.isMalformed = true
+        self.connection?.distrust()
+        guard self.id != 0 else { return }
+        self.session.reset(self.id, code: HTTP2ErrorCode.protocolError)
+        self.flush()
+    }
+
+    private func touch() {
+        guard !self.isTouched else { return }
+        self.isTouched = true
+        self.connection?.touched.append(self)
+    }
+
+    // MARK: - What the receiver calls
+
+    /// Opens the stream with the request's head.
+    package func sendHead(_ head: MessageHead, framing: BodyFraming, strippedPrefixBytes: Int) {
+        guard case .head = self.writing, let connection else { return }
+        self.requestMethod = head.method
+        var contentLength: Int?
+        var hasBody = true
+        switch framing {
+        case .none, .untilClose:
+            hasBody = false
+            // Absent it would say nothing where a body is usual (RFC 9110 8.6).
+            if head.contentLength == 0 { contentLength = 0 }
+        case .length(let count): contentLength = count
+        case .chunked: break
+        }
+        self.writing = hasBody ? .body : .complete
+        self.session.fields.withRequest(
+            head, isEncrypted: connection.isEncrypted, contentLength: contentLength,
+            strippedPrefixBytes: strippedPrefixBytes
+        ) {
+            self.id = self.session.submitRequest(self, hasBody: hasBody)
+        }
+    }
+
+    /// Sends a piece of the request's body.
+    package func sendBody(_ bytes: ByteBuffer) {
+        guard case .body = self.writing, bytes.readableBytes > 0 else { return }
+        self.queue(bytes)
+    }
+
+    /// Ends the request.
+    package func sendEnd() {
+        guard case .body = self.writing else { return }
+        self.writing = .complete
+        self.queueEnd(trailers: nil)
+    }
+
+    /// Lets everything leave at the end of the turn.
+    package func flush() { self.connection?.output.schedule() }
+
+    /// Gives up the exchange: the backend is told with RST_STREAM at the end of the turn.
+    package func cancel() {
+        guard self.receiver != nil else { return }
+        self.receiver = nil
+        self.writing = .complete
+        self.reading = .complete
+        let id = self.id
+        if id > 0 {
+            self.session.detach(id)
+            self.session.reset(id, code: HTTP2ErrorCode.cancel)
+        }
+        self.flush()
+        self.connection?.release(self)
+    }
+
+    /// Stops or goes on giving the backend window for this response.
+    package func setReading(_ isWanted: Bool) {
+        if self.pauseReading(!isWanted) { self.flush() }
+    }
+
+    /// Whether little of the request waits to leave.
+    package var isWritable: Bool { self.hasRoom }
+
+    /// Whether the connection was used before and nothing of this response came.
+    package var mayBeStale: Bool { !self.isFirstOfConnection && !self.hasResponseBytes }
+
+    /// What TLS agreed on.
+    package var tlsSession: TLSSessionInfo? { self.connection?.tlsSession }
+}

@@ -1,0 +1,42 @@
+package import NIOCore
+internal import NIOTLS
+
+/// Waits for TLS to agree on a protocol, then puts the right connection in its own place.
+package final class ProtocolSelection: ChannelInboundHandler, RemovableChannelHandler {
+    /// Nothing arrives before TLS is there.
+    package typealias InboundIn = ByteBuffer
+
+    private var select: ((String?) -> (any ChannelHandler)?)?
+
+    /// Calls `select` with the name that ALPN agreed on, nil if there is none; what it returns takes
+    /// this place. Where it returns nil the connection closes.
+    package init(_ select: @escaping (String?) -> (any ChannelHandler)?) {
+        self.select = select
+    }
+
+    /// TLS is there, among what others tell.
+    package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard case TLSUserEvent.handshakeCompleted(negotiatedProtocol: let name) = event else {
+            context.fireUserInboundEventTriggered(event)
+            return
+        }
+        let operations = context.pipeline.syncOperations
+        guard let handler = self.select.take()?(name),
+            (try? operations.addHandler(handler, position: .after(self))) != nil
+        else {
+            context.close(promise: nil)
+            return
+        }
+        operations.removeHandler(context: context, promise: nil)
+    }
+
+    /// TLS failed.
+    package func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    /// The connection is over.
+    package func handlerRemoved(context: ChannelHandlerContext) {
+        self.select = nil
+    }
+}
