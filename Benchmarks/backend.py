@@ -35,6 +35,11 @@ http {{
     include {folder}/locations.conf;
   }}
   server {{
+    # Gateways that speak HTTP/2 to it.
+    listen 127.0.0.1:{http2_port} ssl http2 backlog=4096; ssl_verify_client on;
+    include {folder}/locations.conf;
+  }}
+  server {{
     # The load generator, which has no client certificate, for the latency without a gateway.
     listen 127.0.0.1:{direct_port} ssl backlog=4096;
     include {folder}/locations.conf;
@@ -53,10 +58,10 @@ LOCATIONS = """
 
 
 class Backend:
-    """`port` demands a client certificate, `direct_port` does not; otherwise they are the same."""
+    """`port` and `http2_port` demand a client certificate; `direct_port`, HTTP/1.1, does not."""
 
     def __init__(self, folder, certificates):
-        self.port, self.direct_port = free_port(), free_port()
+        self.port, self.http2_port, self.direct_port = free_port(), free_port(), free_port()
         configuration = os.path.join(folder, "backend.conf")
         with open(os.path.join(folder, "large.bin"), "wb") as large:
             large.write(b"x" * LARGE_BYTES)
@@ -66,7 +71,8 @@ class Backend:
             out.write(LOCATIONS.format(folder=folder, answer=answer_body()))
         with open(configuration, "w") as out:
             out.write(CONFIGURATION.format(
-                folder=folder, port=self.port, direct_port=self.direct_port,
+                folder=folder, port=self.port, http2_port=self.http2_port,
+                direct_port=self.direct_port,
                 chain=certificates.chain("backend"), key=certificates.key("backend"),
                 root=certificates.root))
         self.server = Server("backend", ["nginx", "-c", configuration, "-p", folder,
