@@ -1,9 +1,9 @@
 """The model's place: an nginx that demands a client certificate and answers 170 bytes.
 
 It reads the whole request body before it answers, as a model does: `mirror` reads it (the mirrored
-request is answered inside the process), then `try_files`, which runs after, hands over to a
-location that returns the fixed answer. A `return` alone would answer before the body is read, and
-gateways would meet an early answer instead of a usual one.
+request is answered inside the process), then comes the content phase, where POST to a file that is
+there is a 405, and that leads to the answer. A `return` or `try_files` alone would answer before
+the body is read: gateways would meet an early answer, after which connections must be closed.
 """
 
 import json
@@ -49,7 +49,7 @@ http {{
 
 LOCATIONS = """
     root {folder}; default_type application/json;
-    location / {{ mirror /read; mirror_request_body on; try_files /none @answer; }}
+    location = /score {{ mirror /read; mirror_request_body on; error_page 405 =200 @answer; }}
     location = /large {{ mirror /read; mirror_request_body on; error_page 405 =200 /large.bin; }}
     location = /large.bin {{ }}
     location = /read {{ internal; return 204; }}
@@ -65,8 +65,8 @@ class Backend:
         configuration = os.path.join(folder, "backend.conf")
         with open(os.path.join(folder, "large.bin"), "wb") as large:
             large.write(b"x" * LARGE_BYTES)
-        # POST to a file that is there is the 405 that leads to the large one; to none, a 404.
-        open(os.path.join(folder, "large"), "w").close()
+        for name in ("score", "large"):
+            open(os.path.join(folder, name), "w").close()
         with open(os.path.join(folder, "locations.conf"), "w") as out:
             out.write(LOCATIONS.format(folder=folder, answer=answer_body()))
         with open(configuration, "w") as out:

@@ -3,7 +3,8 @@
 TLS 1.3 with TLS_AES_128_GCM_SHA256 and X25519 to the client, the same ECDSA P-256 certificate; the
 key in `Authorization` is checked and everything else answered 401; mutual TLS to the backend, its
 certificate verified; HTTP/2 and HTTP/1.1 offered to clients, one of them spoken to the backend;
-connections kept alive on both sides; one worker thread; no access log. All send the `x-forwarded-for` and `x-request-id`, which ours does by its nature.
+bodies streamed; connections kept alive on both sides; one worker thread; no access log. All send
+the backend `x-forwarded-for` and `x-request-id`, which ours does by its nature.
 """
 
 import os

@@ -20,7 +20,8 @@ http {{
   keepalive_timeout 3600s; keepalive_requests 1000000000;
   client_max_body_size 16m; client_body_temp_path {folder}/bodies;
   proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u;
-  scgi_temp_path {folder}/s; proxy_max_temp_file_size 0; proxy_buffers 16 16k; proxy_buffering {buffering};
+  scgi_temp_path {folder}/s; proxy_max_temp_file_size 0; proxy_buffers 16 16k;
+  proxy_buffering {buffering};
   map_hash_bucket_size 256;
   map $http_authorization $allowed {{ default 0; "Bearer {key}" 1; }}
   upstream backend {{
@@ -38,9 +39,8 @@ http {{
     proxy_ssl_certificate {identity}; proxy_ssl_certificate_key {identity_key};
     proxy_ssl_trusted_certificate {root}; proxy_ssl_verify on; proxy_ssl_name localhost;
     proxy_ssl_protocols TLSv1.3; proxy_ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
-    # Large bodies are collected in memory. Streaming them (proxy_request_buffering off) makes
-    # nginx 1.22 close a connection now and then whose answer was quicker than its own reading.
-    client_body_buffer_size 2m;
+    # Bodies are streamed, as the others do.
+    client_body_buffer_size 64k; proxy_request_buffering off;
     location / {{ if ($allowed = 0) {{ return 401; }} proxy_pass https://backend; }}
   }}
 }}
