@@ -12,6 +12,7 @@ import string
 import subprocess
 import sys
 import tempfile
+import time
 
 import report
 import rows
@@ -36,6 +37,7 @@ class Bench:
     """One run: a folder, certificates, backends, the gateways in front of them."""
 
     def __init__(self, arguments):
+        self.begin = time.monotonic()
         self.short = arguments.short
         self.rounds = arguments.rounds or (1 if self.short else 5)
         self.seconds = arguments.seconds or (1 if self.short else 4)
@@ -112,7 +114,7 @@ class Bench:
                     if failed.get(where, 0) == ATTEMPTS:
                         continue
                     name = f"{row.row}, {type(row).__name__}, {gateway.name}"
-                    self.progress(f"round {turn + 1}, {name}")
+                    self.progress(f"round {turn + 1}: {name}")
                     with self.failing(name, getattr(row, "limit", LIMIT)) as failure:
                         if gateway.server is None or gateway.server.process.poll() is not None:
                             gateway.stop()
@@ -149,6 +151,8 @@ class Bench:
     def progress(self, text):
         if sys.stderr.isatty():
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        elif text:
+            print(f"{time.monotonic() - self.begin:6.1f} s {text}", file=sys.stderr, flush=True)
 
     def close(self):
         for server in [*self.gateways, *reversed(self.servers)]:

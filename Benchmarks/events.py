@@ -15,8 +15,8 @@ import time
 
 from servers import LOAD_PROCESSOR, Server, connect, client_context, free_port, read_answer
 
-EVENTS = 20
-INTERVAL = 0.002
+EVENTS = 10
+INTERVAL = 0.005
 HEAD = (b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n"
         b"transfer-encoding: chunked\r\n\r\n")
 EVENT = b'data: {"token": "setosa", "padding": "' + b"." * 80 + b'"}\n\n'
