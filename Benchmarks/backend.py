@@ -50,6 +50,7 @@ http {{
 LOCATIONS = """
     root {folder}; default_type application/json;
     location = /score {{ mirror /read; mirror_request_body on; error_page 405 =200 @answer; }}
+    location = /upload {{ mirror /read; mirror_request_body on; error_page 405 =200 @answer; }}
     location = /large {{ mirror /read; mirror_request_body on; error_page 405 =200 /large.bin; }}
     location = /large.bin {{ }}
     location = /read {{ internal; return 204; }}
@@ -65,7 +66,7 @@ class Backend:
         configuration = os.path.join(folder, "backend.conf")
         with open(os.path.join(folder, "large.bin"), "wb") as large:
             large.write(b"x" * LARGE_BYTES)
-        for name in ("score", "large"):
+        for name in ("score", "upload", "large"):
             open(os.path.join(folder, name), "w").close()
         with open(os.path.join(folder, "locations.conf"), "w") as out:
             out.write(LOCATIONS.format(folder=folder, answer=answer_body()))

@@ -26,7 +26,7 @@ http {{
   map $http_authorization $allowed {{ default 0; "Bearer {key}" 1; }}
   upstream backend {{
     server 127.0.0.1:{backend_port};
-    keepalive 128; keepalive_requests 1000000000; keepalive_timeout 3600s;
+    keepalive 512; keepalive_requests 1000000000; keepalive_timeout 3600s;
   }}
   server {{
     listen 127.0.0.1:{port} ssl http2 backlog=4096;
@@ -39,9 +39,10 @@ http {{
     proxy_ssl_certificate {identity}; proxy_ssl_certificate_key {identity_key};
     proxy_ssl_trusted_certificate {root}; proxy_ssl_verify on; proxy_ssl_name localhost;
     proxy_ssl_protocols TLSv1.3; proxy_ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
-    # Bodies are streamed, as the others do.
-    client_body_buffer_size 64k; proxy_request_buffering off;
-    location / {{ if ($allowed = 0) {{ return 401; }} proxy_pass https://backend; }}
+    if ($allowed = 0) {{ return 401; }}
+    location / {{ proxy_pass https://backend; }}
+    # Large bodies are streamed, as by the others; small ones cost nginx less when they are not.
+    location = /upload {{ proxy_request_buffering off; proxy_pass https://backend; }}
   }}
 }}
 """
@@ -92,7 +93,7 @@ frontend front
     default_backend back
 backend back
     server backend 127.0.0.1:{backend_port} ssl verify required ca-file {root} crt {identity} \
-verifyhost localhost sni str(localhost) pool-max-conn 256 pool-purge-delay 3600s alpn {alpn}
+verifyhost localhost sni str(localhost) pool-max-conn 512 pool-purge-delay 3600s alpn {alpn}
 """
 
     def prepare(self):
