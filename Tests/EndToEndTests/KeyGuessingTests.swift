@@ -17,7 +17,9 @@ struct KeyGuessingTests {
         for _ in 0..<20 { _ = try await time(wrong, 401) }
         for _ in 0..<3 { #expect(try await time(wrong, 401) >= .milliseconds(245)) }
         var quickest = Duration.seconds(1)
-        for _ in 0..<5 { quickest = min(quickest, try await time(stage.request(), 200)) }
-        #expect(quickest < .milliseconds(200))
+        for _ in 0..<20 where quickest >= .milliseconds(245) {
+            quickest = min(quickest, try await time(stage.request(), 200))
+        }
+        #expect(quickest < .milliseconds(245))
     }
 }

@@ -20,7 +20,8 @@ final class OpenSSLCommand {
     }
 
     deinit {
-        if self.process.isRunning { self.process.terminate() }
+        // Started on a thread that may block signals, it may hear no other.
+        if self.process.isRunning { _ = kill(self.process.processIdentifier, SIGKILL) }
     }
 
     func send(_ line: String) {

@@ -35,7 +35,7 @@ struct ExchangeTests {
             return .send("HTTP/1.1 \(status) X\r\nContent-Length: 2\r\nA: b\r\n\r\nhi")
         }
         let bench = try await ExchangeBench([backend], wire: wire) {
-            $0.endpoints[0].deployments[0].requestTimeoutMilliseconds = 100
+            $0.endpoints[0].deployments[0].requestTimeoutMilliseconds = 500
         }
         try await self.with(bench) { bench in
             for status in [200, 201, 302, 404, 429, 500, 503] {
