@@ -70,7 +70,8 @@ let tlsTicketOpened: SSL_CTX_decrypt_session_ticket_fn = { ssl, session, _, _, s
         guard let session = unsafe session, let connection = unsafe connection(of: ssl),
             unsafe connection.acceptsTicket(session)
         else { return SSL_TICKET_RETURN_IGNORE_RENEW }
-        let isRenewed = unsafe status == SSL_TICKET_SUCCESS_RENEW || SSL_version(ssl) == TLS1_3_VERSION
+        let isRenewed =
+            unsafe status == SSL_TICKET_SUCCESS_RENEW || SSL_version(ssl) == TLS1_3_VERSION
         return isRenewed ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE
     default:
         return SSL_TICKET_RETURN_IGNORE_RENEW

@@ -231,11 +231,15 @@ extension TLSHandler {
         self.connection = connection
         self.state = .handshaking
         if self.handshake == nil { self.handshake = HandshakeProgress() }
-        self.handshake?.began = .now()
-        self.scheduleTimeout(context)
-        guard case .client = self.role else {
-            self.handshake?.place = self.resources.handshakeBegan(self)
+        self.handshake?.began = context.eventLoop.now
+        guard case .client(let client) = self.role else {
+            self.handshake?.place = self.resources.handshakeBegan(self, on: context.eventLoop)
             return
+        }
+        let timeout = TimeAmount.milliseconds(
+            Int64(client.configuration.handshakeTimeoutMilliseconds))
+        self.handshake?.timeout = context.eventLoop.assumeIsolated().scheduleTask(in: timeout) {
+            self.timeOut()
         }
         var nothing = ByteBuffer()
         self.continueHandshake(&nothing, connection, context)
@@ -314,7 +318,7 @@ extension TLSHandler {
         guard let progress = self.handshake.take() else { return }
         progress.timeout?.cancel()
         if let place = progress.place { self.resources.handshakeEnded(at: place) }
-        let duration = (NIODeadline.now() - progress.began).nanoseconds
+        let duration = (context.eventLoop.now - progress.began).nanoseconds
         guard let session = connection.session(handshakeNanoseconds: duration) else {
             self.fail(.handshakeFailed(reason: "unknown cipher suite", alert: nil), context)
             return
@@ -441,22 +445,16 @@ extension TLSHandler {
         context.close(mode: .all, promise: self.closePromise.take())
     }
 
-    private func scheduleTimeout(_ context: ChannelHandlerContext) {
-        let (milliseconds, isServer) =
-            switch self.role {
-            case .server(let server): (server.configuration.handshakeTimeoutMilliseconds, true)
-            case .client(let client): (client.configuration.handshakeTimeoutMilliseconds, false)
-            }
-        let total = TimeAmount.milliseconds(Int64(milliseconds))
-        let first = isServer ? min(total, Self.clientHelloTimeout) : total
-        let loop = context.eventLoop.assumeIsolated()
-        self.handshake?.timeout = loop.scheduleTask(in: first) {
-            guard self.connection?.hasClientHello == true, first < total else {
-                self.timeOut()
-                return
-            }
-            self.handshake?.timeout = loop.scheduleTask(in: total - first) { self.timeOut() }
+    /// Ends the handshake of a server if it has taken too long; asked now and again.
+    func checkHandshake(now: NIODeadline) {
+        guard case .server(let server) = self.role, let began = self.handshake?.began else {
+            return
         }
+        let total = TimeAmount.milliseconds(
+            Int64(server.configuration.handshakeTimeoutMilliseconds))
+        let hasClientHello = self.connection?.hasClientHello == true
+        let limit = hasClientHello ? total : min(total, Self.clientHelloTimeout)
+        if now - began >= limit { self.timeOut() }
     }
 
     private func timeOut() {
