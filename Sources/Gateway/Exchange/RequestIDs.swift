@@ -62,6 +62,21 @@ struct RequestIDs {
         }
     }
 
+    /// Appends the three ids of an answer to its head; `request` is the head they came with.
+    func appendAnswered(of request: MessageHead?, to head: MessageHead) {
+        head.append("x-request-id") { self.write(self.requestID, of: request, to: &$0) }
+        if case .absent = self.answeredMSRequestID {
+        } else {
+            head.append("x-ms-request-id") {
+                self.write(self.answeredMSRequestID, of: request, to: &$0)
+            }
+        }
+        if case .absent = self.answeredClientRequestID { return }
+        head.append("x-ms-client-request-id") {
+            self.write(self.answeredClientRequestID, of: request, to: &$0)
+        }
+    }
+
     /// Appends the id made here.
     func writeMade(to output: inout ByteBuffer) {
         for index in 0..<36 { output.writeInteger(self.made.bytes[index]) }
