@@ -46,9 +46,10 @@ struct HTTP2PaceTests {
             let fields = [
                 (":method", "POST"), (":scheme", "https"), (":authority", "h"), (":path", path),
             ]
-            let block = fields.flatMap { name, value in
-                [0, UInt8(name.utf8.count)] + Array(name.utf8) + [UInt8(value.utf8.count)]
-                    + Array(value.utf8)
+            var block: [UInt8] = []
+            for (name, value) in fields {
+                block += [0, UInt8(name.utf8.count)] + Array(name.utf8)
+                block += [UInt8(value.utf8.count)] + Array(value.utf8)
             }
             try self.send(Self.frame(1, flags, id, block))
         }
@@ -119,11 +120,8 @@ struct HTTP2PaceTests {
         let bench = try Bench()
         try bench.request("/hang", flags: 4)
         try bench.request("/hang", flags: 4)
-        try bench.send(
-            Bench.frame(0, 0, 3, [UInt8](repeating: 1, count: 250))
-                + (0..<11).flatMap { _ in
-                    Bench.frame(0, 0, 3, [UInt8](repeating: 1, count: 250))
-                })
+        let piece = Bench.frame(0, 0, 3, [UInt8](repeating: 1, count: 250))
+        for _ in 0..<12 { try bench.send(piece) }
         bench.pass(.seconds(11))
         guard case .malformed(.timedOut)? = bench.receivers[0].failure else {
             Issue.record("not reported")
