@@ -1,9 +1,9 @@
 """The model's place: an nginx that demands a client certificate and answers 170 bytes.
 
 It reads the whole request body before it answers, as a model does: `mirror` reads it (the mirrored
-request is answered inside the process), then `try_files`, which runs after, hands over to a
-location that returns the fixed answer. A `return` alone would answer before the body is read, and
-gateways would meet an early answer instead of a usual one.
+request is answered inside the process), then comes the content phase, where POST to a file that is
+there is a 405, and that leads to the answer. A `return` or `try_files` alone would answer before
+the body is read: gateways would meet an early answer, after which connections must be closed.
 """
 
 import json
@@ -35,6 +35,11 @@ http {{
     include {folder}/locations.conf;
   }}
   server {{
+    # Gateways that speak HTTP/2 to it.
+    listen 127.0.0.1:{http2_port} ssl http2 backlog=4096; ssl_verify_client on;
+    include {folder}/locations.conf;
+  }}
+  server {{
     # The load generator, which has no client certificate, for the latency without a gateway.
     listen 127.0.0.1:{direct_port} ssl backlog=4096;
     include {folder}/locations.conf;
@@ -44,7 +49,8 @@ http {{
 
 LOCATIONS = """
     root {folder}; default_type application/json;
-    location / {{ mirror /read; mirror_request_body on; try_files /none @answer; }}
+    location = /score {{ mirror /read; mirror_request_body on; error_page 405 =200 @answer; }}
+    location = /upload {{ mirror /read; mirror_request_body on; error_page 405 =200 @answer; }}
     location = /large {{ mirror /read; mirror_request_body on; error_page 405 =200 /large.bin; }}
     location = /large.bin {{ }}
     location = /read {{ internal; return 204; }}
@@ -53,20 +59,21 @@ LOCATIONS = """
 
 
 class Backend:
-    """`port` demands a client certificate, `direct_port` does not; otherwise they are the same."""
+    """`port` and `http2_port` demand a client certificate; `direct_port`, HTTP/1.1, does not."""
 
     def __init__(self, folder, certificates):
-        self.port, self.direct_port = free_port(), free_port()
+        self.port, self.http2_port, self.direct_port = free_port(), free_port(), free_port()
         configuration = os.path.join(folder, "backend.conf")
         with open(os.path.join(folder, "large.bin"), "wb") as large:
             large.write(b"x" * LARGE_BYTES)
-        # POST to a file that is there is the 405 that leads to the large one; to none, a 404.
-        open(os.path.join(folder, "large"), "w").close()
+        for name in ("score", "upload", "large"):
+            open(os.path.join(folder, name), "w").close()
         with open(os.path.join(folder, "locations.conf"), "w") as out:
             out.write(LOCATIONS.format(folder=folder, answer=answer_body()))
         with open(configuration, "w") as out:
             out.write(CONFIGURATION.format(
-                folder=folder, port=self.port, direct_port=self.direct_port,
+                folder=folder, port=self.port, http2_port=self.http2_port,
+                direct_port=self.direct_port,
                 chain=certificates.chain("backend"), key=certificates.key("backend"),
                 root=certificates.root))
         self.server = Server("backend", ["nginx", "-c", configuration, "-p", folder,

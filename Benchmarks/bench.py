@@ -2,6 +2,7 @@
 """Measures scoregate against nginx, HAProxy and Envoy doing the same work. See README.md here."""
 
 import argparse
+import contextlib
 import os
 import secrets
 import shlex
@@ -11,100 +12,161 @@ import string
 import subprocess
 import sys
 import tempfile
+import time
 
 import report
 import rows
 from backend import Backend
 from certificates import Certificates
-from gateways import Scoregate, installed_peers
-from load import BODY_BYTES, Load
+from counts import Instructions, SystemCalls
+from events import EventServer
+from gateways import Route, Scoregate
+from load import BODY_BYTES, LARGE_BYTES, Load
+from peers import installed_peers
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROWS = ["h1-h1", "h1-h2", "h2-h1", "h2-h2", "sse", "body-1m", "handshake-full",
+        "handshake-resumed", "start", "idle"]
+# A gateway that failed so often in a row is left alone for the rest of it.
+ATTEMPTS = 2
+# Seconds for one measurement, unless the row says otherwise: ten times what the longest takes.
+LIMIT = 90
 
 
 class Bench:
-    """One run: a folder, certificates, a backend, the gateways in front of it."""
+    """One run: a folder, certificates, backends, the gateways in front of them."""
 
     def __init__(self, arguments):
+        self.begin = time.monotonic()
         self.short = arguments.short
         self.rounds = arguments.rounds or (1 if self.short else 5)
         self.seconds = arguments.seconds or (1 if self.short else 4)
-        self.wanted = set(arguments.row)
+        self.wanted = set(arguments.row or ROWS)
         self.instructions = arguments.instructions
         self.folder = tempfile.mkdtemp(prefix="scoregate-bench-")
         self.certificates = Certificates(self.folder)
-        self.backend, self.gateways = None, []
-        self.results, self.failures = {}, []
-        self.ours = [] if arguments.peers_only else [Scoregate]
         self.peers = installed_peers(set(arguments.peer))
-
-    def run(self):
-        self.backend = Backend(self.folder, self.certificates)
+        self.kinds = [*([] if arguments.peers_only else [Scoregate]), *self.peers]
         # Of our key's form, so that every gateway compares as many bytes.
         letters = string.ascii_letters + string.digits
-        key = "sgk1p_" + "".join(secrets.choice(letters) for _ in range(60))
-        for kind in [*self.ours, *self.peers]:
-            gateway = kind(self.folder, self.certificates, self.backend, key)
-            self.gateways.append(gateway)
-            gateway.start()
-        load = self.loads("/score", BODY_BYTES)
+        self.key = "sgk1p_" + "".join(secrets.choice(letters) for _ in range(60))
+        self.servers, self.gateways = [], []
+        self.results, self.failures, self.versions = {}, [], {}
 
-        self.alternate(rows.Saturation(self, load))
-        self.alternate(rows.LargeBodies(self))
-        self.alternate(rows.HandshakeCost(self, resumed=False))
-        self.alternate(rows.HandshakeCost(self, resumed=True))
+    def run(self):
+        backend = Backend(self.folder, self.certificates)
+        self.servers.append(backend)
+        root = self.certificates.root
+        http1 = http2 = []
+        if self.wanted - {"h1-h2", "h2-h2", "sse"}:
+            http1 = self.fleet(Route("http1", backend.port))
+        if self.wanted & {"h1-h2", "h2-h2"}:
+            http2 = self.fleet(Route("http2", backend.http2_port, version="http2"))
+
+        # In one alternation, because HTTP/1.1 clients' two rows are compared with each other.
+        self.alternate(*(rows.Saturation(row, fleet, self.loads(fleet), self.seconds)
+                         for row, fleet in (("h1-h1", http1), ("h1-h2", http2),
+                                            ("h2-h1", http1), ("h2-h2", http2))))
+        load = self.loads(http1)
         saturation = self.results.get("h1-h1")
         if saturation:
-            slowest = min(one["requests_per_second"] for one in saturation.values())
-            self.alternate(rows.AddedLatency(self, load, slowest / 2))
-            if rows.have("strace"):
-                self.alternate(rows.SystemCalls(self, load), rounds=1)
-        self.alternate(rows.Start(self))
-        self.alternate(rows.IdleMemory(self), rounds=min(3, self.rounds))
+            # Half the slowest gateway's saturation, or less where generator and backend, which
+            # share a processor, would be the ones that queue.
+            requests, seconds = next(iter(load.values())).saturate(backend.direct_port, 1)
+            rate = min(requests / seconds / 4,
+                       *(one["requests_per_second"] / 2 for one in saturation.values()))
+            self.progress(f"latency at {rate:.0f}/s")
+            self.alternate(rows.AddedLatency(http1, load, rate, backend.direct_port,
+                                             self.seconds))
+            if shutil.which("strace"):
+                self.alternate(SystemCalls(http1, load, self.short), rounds=1)
+        if "sse" in self.wanted:
+            events = EventServer(self.folder, self.certificates)
+            self.servers.append(events)
+            fleet = self.fleet(Route("events", events.port, events=True))
+            self.alternate(rows.EventStreams(fleet, root, events.port, self.short))
+        self.alternate(rows.LargeBodies(http1, self.loads(http1, LARGE_BYTES, "/upload"),
+                                        self.loads(http1, path="/large"), self.seconds / 2))
+        self.alternate(rows.HandshakeCost(http1, root, False, self.seconds / 2),
+                       rows.HandshakeCost(http1, root, True, self.seconds / 2))
+        self.alternate(rows.Start(http1))
+        self.alternate(rows.IdleMemory(http1, root, self.short), rounds=min(3, self.rounds))
         if self.instructions:
-            self.alternate(rows.Instructions(self, load), rounds=1)
+            self.alternate(Instructions(http1, load), rounds=1)
 
-    def alternate(self, row, rounds=None):
+    def fleet(self, route):
+        """Every gateway that can, started before one backend. They stay until the run's end."""
+        fleet = []
+        for kind in self.kinds:
+            if route.version not in kind.backend_versions:
+                continue
+            with self.failing(f"{route.name} backend, {kind.name}"):
+                gateway = kind(self.folder, self.certificates, route, self.key)
+                self.gateways.append(gateway)
+                gateway.start()
+                fleet.append(gateway)
+                self.versions[kind.name] = gateway.version()
+        return fleet
+
+    def alternate(self, *series, rounds=None):
         """A B C A B C …: what drifts in the machine drifts for all."""
-        if self.wanted and row.row not in self.wanted:
-            return
-        if not sys.stderr.isatty():
-            print(f"{row.row}: {type(row).__name__}", file=sys.stderr, flush=True)
-        taken = {gateway.name: [] for gateway in self.gateways}
+        series = [row for row in series if row.row in self.wanted]
+        taken, failed = {}, {}
         for turn in range(rounds or self.rounds):
-            for gateway in self.gateways:
-                self.progress(f"{row.row} {type(row).__name__} round {turn + 1} {gateway.name}")
-                try:
-                    taken[gateway.name].append(row.measure(gateway))
-                except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
-                    # Others' figures are worth having, but the run has failed.
-                    self.failures.append(f"{row.row}, {type(row).__name__}, {gateway.name}:"
-                                         f" {str(error).strip().splitlines()[0]}")
-                    print(f"{gateway.name}: {error}", file=sys.stderr)
-                if gateway.server is None or gateway.server.process.poll() is not None:
-                    gateway.stop()
-                    gateway.start()
-        for name, measured in taken.items():
-            if measured:
-                self.results.setdefault(row.row, {}).setdefault(name, {}).update(
-                    rows.median(measured))
+            for row in series:
+                for gateway in row.gateways:
+                    where = row.row, gateway.name
+                    if failed.get(where, 0) == ATTEMPTS:
+                        continue
+                    name = f"{row.row}, {type(row).__name__}, {gateway.name}"
+                    self.progress(f"round {turn + 1}: {name}")
+                    with self.failing(name, getattr(row, "limit", LIMIT)) as failure:
+                        if gateway.server is None or gateway.server.process.poll() is not None:
+                            gateway.stop()
+                            gateway.start()
+                        taken.setdefault(where, []).append(row.measure(gateway))
+                    failed[where] = failed.get(where, 0) + len(failure)
+        for (row, name), measured in taken.items():
+            self.results.setdefault(row, {}).setdefault(name, {}).update(rows.median(measured))
 
-    def loads(self, path, body_bytes):
+    @contextlib.contextmanager
+    def failing(self, name, limit=LIMIT):
+        """What fails or takes more than `limit` seconds in it is reported, and the run goes on:
+        others' figures are worth having."""
+        failure = []
+        signal.alarm(limit)
+        try:
+            yield failure
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+            failure.append(error)
+            reason = f"{name}: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
+            if reason not in self.failures:
+                self.failures.append(reason)
+                self.progress("")
+                print(f"{name}: {error}", file=sys.stderr, flush=True)
+        finally:
+            signal.alarm(0)
+
+    def loads(self, gateways, body_bytes=BODY_BYTES, path="/score"):
         """A load for each gateway: keys differ, because ours makes its own."""
         return {gateway.name: Load(gateway.folder, self.certificates.root, gateway.key, path,
                                    body_bytes)
-                for gateway in self.gateways}
+                for gateway in gateways}
 
     def progress(self, text):
         if sys.stderr.isatty():
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        elif text:
+            print(f"{time.monotonic() - self.begin:6.1f} s {text}", file=sys.stderr, flush=True)
 
     def close(self):
-        for gateway in self.gateways:
-            gateway.stop()
-        if self.backend is not None:
-            self.backend.stop()
+        for server in [*self.gateways, *reversed(self.servers)]:
+            server.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def expire(*_):
+    raise TimeoutError("took too long")
 
 
 def main():
@@ -114,8 +176,7 @@ def main():
     parser.add_argument("--short", action="store_true",
                         help="one round of a second: shows that it works, measures nothing")
     parser.add_argument("--row", action="append", default=[],
-                        choices=["h1-h1", "body-1m", "handshake-full", "handshake-resumed",
-                                 "start", "idle"], help="only this row; may be repeated")
+                        choices=ROWS, help="only this row; may be repeated")
     parser.add_argument("--peer", action="append", default=[],
                         choices=["nginx", "haproxy", "envoy"],
                         help="only this peer; may be repeated")
@@ -128,14 +189,14 @@ def main():
 
     # Killed or interrupted, it still ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGALRM, expire)
     bench = Bench(arguments)
     try:
         bench.run()
-        versions = {gateway.name: gateway.version() for gateway in bench.gateways}
         command = shlex.join(["Benchmarks/bench.py", *sys.argv[1:]])
         bench.progress("")
-        print(report.write(arguments.output, bench.results, versions, command, bench.rounds,
-                           bench.seconds, bench.failures))
+        print(report.write(arguments.output, bench.results, bench.versions, command,
+                           bench.rounds, bench.seconds, bench.failures))
     finally:
         bench.close()
     sys.exit(1 if bench.failures else 0)

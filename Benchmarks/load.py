@@ -1,10 +1,12 @@
-"""What drives the gateways: wrk at saturation, h2load at a fixed rate, Python for handshakes."""
+"""What drives the gateways: wrk and h2load at saturation, h2load at a fixed rate, Python for
+handshakes and idle connections."""
 
 import json
 import os
 import re
 import socket
 import ssl
+import statistics
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,9 @@ from servers import LOAD_PROCESSOR, client_context, connect, read_answer
 BODY_BYTES = 650
 LARGE_BYTES = 1 << 20
 CONNECTIONS = 32
+HTTP2_CONNECTIONS, HTTP2_STREAMS = 16, 20
+# Of the time in which latency is taken, in seconds; see `at_rate`.
+WINDOW = 0.25
 
 # `done` runs once, after the threads ended; one line that is easy to read back.
 SCRIPT = """
@@ -48,8 +53,8 @@ class Load:
 
     def saturate(self, port, seconds, connections=CONNECTIONS):
         """(requests, seconds) as fast as the connections go. Any error at all is raised."""
-        answer = run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s",
-                      "-s", self.script_path, f"https://127.0.0.1:{port}"])
+        answer = run(["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s",
+                      "-s", self.script_path, f"https://127.0.0.1:{port}"], seconds + 30)
         found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+)", answer)
         if not found:
             raise RuntimeError(f"wrk said:\n{answer}")
@@ -58,12 +63,25 @@ class Load:
             raise RuntimeError(f"{failed} failed and {refused} refused of {requests} requests")
         return requests, microseconds / 1e6
 
-    def count(self, port, requests, connections=CONNECTIONS):
+    def saturate_http2(self, port, seconds):
+        """The same over HTTP/2: (requests, seconds)."""
+        answer = self._h2load(port, ["-D", str(seconds), "-c", str(HTTP2_CONNECTIONS),
+                                     "-m", str(HTTP2_STREAMS)], seconds + 30, http2=True)
+        if "Application protocol: h2\n" not in answer:
+            raise RuntimeError(f"not HTTP/2:\n{answer}")
+        return int(re.search(r"(\d+) succeeded", answer)[1]), seconds
+
+    def count(self, port, requests, connections=CONNECTIONS, timeout=30):
         """Sends exactly so many requests."""
-        self._h2load(port, ["-n", str(requests), "-c", str(connections)])
+        self._h2load(port, ["-n", str(requests), "-c", str(connections)], timeout)
 
     def at_rate(self, port, rate, seconds):
-        """Latencies in µs, sorted, of requests sent at a fixed rate whatever the answers do.
+        """{quantile: latency in µs} of requests sent at a fixed rate whatever the answers do.
+
+        Each quantile is taken in every window of a quarter second, and the median of the windows
+        is the answer: a virtual machine loses its processor for 50 ms now and then, and one such
+        stall would be the p99 of a whole measurement of 4 s, whichever gateway it hit. The p99.9
+        is that of the whole time, stalls included.
 
         Each of h2load's connections sends at its own clock. All opened at once, they would send
         in step: one burst of as many requests as there are connections. So one is opened every
@@ -84,7 +102,7 @@ class Load:
             os.unlink(self.log_path)
         self._h2load(port, ["-n", str(each * connections), "-c", str(connections), "-r", "1",
                             f"--rate-period={period}ms", "--rps", f"{1 / interval:.4f}",
-                            "--log-file", self.log_path], timeout=60 + 3 * (ramp + seconds))
+                            "--log-file", self.log_path], timeout=30 + 2 * (ramp + seconds))
         answers = []
         with open(self.log_path) as lines:
             for line in lines:
@@ -93,20 +111,31 @@ class Load:
                     raise RuntimeError(f"status {status}")
                 answers.append((int(begin), int(microseconds)))
         begin = min(answers)[0] + ramp * 1e6
-        latencies = sorted(latency for sent, latency in answers
-                           if begin <= sent < begin + seconds * 1e6)
-        if len(latencies) < 0.95 * rate * seconds:
-            raise RuntimeError(f"{len(latencies) / seconds:.0f}/s sent, not {rate:.0f}/s")
-        return latencies
+        windows = [[] for _ in range(max(1, int(seconds / WINDOW)))]
+        for sent, latency in answers:
+            window = int((sent - begin) / 1e6 // WINDOW)
+            if 0 <= window < len(windows):
+                windows[window].append(latency)
+        latencies = sorted(latency for window in windows for latency in window)
+        reached = len(latencies) / (len(windows) * WINDOW)
+        if reached < 0.95 * rate or not all(windows):
+            raise RuntimeError(f"{reached:.0f}/s sent, not {rate:.0f}/s")
+        return {
+            "p50": statistics.median(quantile(sorted(window), 0.5) for window in windows),
+            "p99": statistics.median(quantile(sorted(window), 0.99) for window in windows),
+            "p999": quantile(latencies, 0.999),
+        }
 
-    def _h2load(self, port, arguments, timeout=300):
-        answer = run(["h2load", "--h1", "-t1", *arguments, "-d", self.body_path,
+    def _h2load(self, port, arguments, timeout, http2=False):
+        version = [] if http2 else ["--h1"]
+        answer = run(["h2load", *version, "-t1", *arguments, "-d", self.body_path,
                       "-H", f"authorization: Bearer {self.key}",
                       "-H", "content-type: application/json",
                       f"https://127.0.0.1:{port}{self.path}"], timeout)
         found = re.search(r"(\d+) failed, (\d+) errored, (\d+) timeout", answer)
         if not found or any(int(number) for number in found.groups()):
             raise RuntimeError(f"h2load said:\n{answer}")
+        return answer
 
 
 class Handshakes:
@@ -176,8 +205,13 @@ class IdleConnections:
             read_answer(connection)
             return connection
 
-        with ThreadPoolExecutor(16) as pool:
-            self.open += pool.map(another, range(count - len(self.open)))
+        pool = ThreadPoolExecutor(16)
+        try:
+            for connection in pool.map(another, range(count - len(self.open))):
+                self.open.append(connection)
+        finally:
+            # After a failure the thousands that wait are not tried one by one.
+            pool.shutdown(cancel_futures=True)
 
     def check(self):
         """Raises if a connection was closed under us: it would not have been idle memory."""
@@ -195,13 +229,18 @@ class IdleConnections:
         self.open = []
 
 
+def quantile(values, q):
+    """The smallest value that at least q of the (sorted) values do not exceed."""
+    return values[min(len(values) - 1, max(0, -int(-q * len(values) // 1) - 1))]
+
+
 def request_body(count):
     """A scoring request of so many bytes."""
     text = json.dumps({"input_data": [[5.1, 3.5, 1.4, 0.2]], "padding": ""})
     return text.replace('""', '"' + "." * (count - len(text)) + '"').encode()
 
 
-def run(command, timeout=300):
+def run(command, timeout):
     """Output of a command on the load's processor; raises if it failed."""
     answer = subprocess.run(["taskset", "-c", LOAD_PROCESSOR, *command], capture_output=True,
                             text=True, timeout=timeout)

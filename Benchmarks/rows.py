@@ -1,18 +1,15 @@
 """The rows of the report: each measures one gateway once; the caller goes round in alternation.
 
-A row's `measure` returns {figure: value} for one round. `FIGURES` says what the figures are.
+A row has its `gateways`, and `measure` returns {figure: value} for one round of one of them, or
+raises if anything failed. `FIGURES` says what the figures are.
 """
 
-import os
-import re
-import shutil
-import signal
 import statistics
-import subprocess
 import time
 
-from load import BODY_BYTES, CONNECTIONS, LARGE_BYTES, Handshakes, IdleConnections, Load
-from servers import LOAD_PROCESSOR
+from events import EVENTS, EventClient
+from load import BODY_BYTES, CONNECTIONS, LARGE_BYTES, Handshakes, IdleConnections, quantile
+from servers import offers_http2
 
 # figure: (unit, whether more is better)
 FIGURES = {
@@ -26,6 +23,9 @@ FIGURES = {
     "added_latency_p999_us": ("µs", False),
     "system_calls_per_request": ("1", False),
     "instructions_per_request": ("1", False),
+    "added_time_to_first_event_p50_us": ("µs", False),
+    "added_time_to_first_event_p90_us": ("µs", False),
+    "events_coalesced_per_thousand": ("1", False),
     "request_bytes_per_cpu_second": ("B/s", True),
     "answer_bytes_per_cpu_second": ("B/s", True),
     "handshakes_per_cpu_second": ("1/s", True),
@@ -36,18 +36,24 @@ FIGURES = {
 
 
 class Saturation:
-    """32 connections as fast as they go: CPU a request, requests a second."""
+    """As fast as it goes: CPU a request, requests a second.
 
-    row = "h1-h1"
+    HTTP/1.1 clients are 32 connections of wrk, HTTP/2 clients 16 connections with 20 streams each
+    of h2load.
+    """
 
-    def __init__(self, bench, load):
-        self.seconds, self.load = bench.seconds, load
+    def __init__(self, row, gateways, loads, seconds):
+        self.row, self.gateways, self.loads, self.seconds = row, gateways, loads, seconds
+        self.http2 = row.startswith("h2-")
 
     def measure(self, gateway):
-        server = gateway.server
-        self.load[gateway.name].saturate(gateway.port, 1, CONNECTIONS)
+        if self.http2 and not offers_http2(gateway.port):
+            raise RuntimeError("offers no HTTP/2 by ALPN")
+        server, load = gateway.server, self.loads[gateway.name]
+        saturate = load.saturate_http2 if self.http2 else load.saturate
+        saturate(gateway.port, 1)
         before, ticks = server.processor_seconds(), server.user_share()
-        requests, seconds = self.load[gateway.name].saturate(gateway.port, self.seconds)
+        requests, seconds = saturate(gateway.port, self.seconds)
         processor = server.processor_seconds() - before
         user, system = (now - then for now, then in zip(server.user_share(), ticks))
         share = user / max(user + system, 1)
@@ -63,22 +69,54 @@ class Saturation:
 
 
 class AddedLatency:
-    """Latency at half the slowest gateway's saturation, less that of the backend asked directly."""
+    """Latency at a fixed rate, less that of the backend asked directly in the same round."""
 
     row = "h1-h1"
 
-    def __init__(self, bench, load, rate):
-        self.bench, self.load, self.rate = bench, load, rate
+    def __init__(self, gateways, loads, rate, direct_port, seconds):
+        self.gateways, self.loads, self.rate = gateways, loads, rate
+        self.direct_port, self.seconds = direct_port, seconds
+        self.direct = None
 
     def measure(self, gateway):
-        load = self.load[gateway.name]
-        # The same minute's direct latency: machines drift.
-        direct = load.at_rate(self.bench.backend.direct_port, self.rate, self.bench.seconds)
-        through = load.at_rate(gateway.port, self.rate, self.bench.seconds)
+        load = self.loads[gateway.name]
+        if self.direct is None or gateway is self.gateways[0]:
+            self.direct = load.at_rate(self.direct_port, self.rate, self.seconds)
+        through = load.at_rate(gateway.port, self.rate, self.seconds)
+        return {f"added_latency_{name}_us": through[name] - self.direct[name]
+                for name in through}
+
+
+class EventStreams:
+    """Server-sent events, one stream after another: the time to the first event less that
+    without a gateway, and how many events shared a TLS record with the one before."""
+
+    row = "sse"
+
+    def __init__(self, gateways, root, direct_port, short):
+        self.gateways, self.root, self.direct_port = gateways, root, direct_port
+        self.streams = 5 if short else 40
+        self.direct = None
+
+    def measure(self, gateway):
+        if self.direct is None or gateway is self.gateways[0]:
+            self.direct, _ = self._times(self.direct_port, gateway)
+        through, coalesced = self._times(gateway.port, gateway)
         return {
-            f"added_latency_{name}_us": quantile(through, q) - quantile(direct, q)
-            for name, q in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999))
+            **{f"added_time_to_first_event_{name}_us":
+               (quantile(through, q) - quantile(self.direct, q)) * 1e6
+               for name, q in (("p50", 0.5), ("p90", 0.9))},
+            "events_coalesced_per_thousand": coalesced / (self.streams * EVENTS) * 1e3,
         }
+
+    def _times(self, port, gateway):
+        client = EventClient(port, self.root, gateway.request(body=b"x" * BODY_BYTES))
+        try:
+            client.stream()  # The connection to the backend is there from now on.
+            times, coalesced = zip(*(client.stream() for _ in range(self.streams)))
+        finally:
+            client.close()
+        return sorted(times), sum(coalesced)
 
 
 class LargeBodies:
@@ -86,10 +124,8 @@ class LargeBodies:
 
     row = "body-1m"
 
-    def __init__(self, bench):
-        self.seconds = bench.seconds
-        self.up = bench.loads("/score", LARGE_BYTES)
-        self.down = bench.loads("/large", BODY_BYTES)
+    def __init__(self, gateways, up, down, seconds):
+        self.gateways, self.up, self.down, self.seconds = gateways, up, down, seconds
 
     def measure(self, gateway):
         answer = {}
@@ -105,15 +141,16 @@ class LargeBodies:
 class HandshakeCost:
     """Connections made and closed, without a request; resumed by one ticket, or full."""
 
-    def __init__(self, bench, resumed):
+    def __init__(self, gateways, root, resumed, seconds):
         self.row = "handshake-resumed" if resumed else "handshake-full"
-        self.bench, self.resumed = bench, resumed
+        self.gateways, self.root, self.resumed = gateways, root, resumed
+        self.seconds = seconds
 
     def measure(self, gateway):
-        driver = Handshakes(self.bench.certificates.root, gateway.request())
+        driver = Handshakes(self.root, gateway.request())
         before = gateway.server.processor_seconds()
         count = (driver.resumed if self.resumed else driver.full)(
-            gateway.port, self.bench.seconds)
+            gateway.port, self.seconds)
         return {"handshakes_per_cpu_second":
                 count / (gateway.server.processor_seconds() - before)}
 
@@ -124,14 +161,14 @@ class IdleMemory:
     row = "idle"
     warm = 100
 
-    def __init__(self, bench):
-        self.bench = bench
-        self.count = 500 if bench.short else 2000
+    def __init__(self, gateways, root, short):
+        self.gateways, self.root = gateways, root
+        self.count = 500 if short else 2000
 
     def measure(self, gateway):
         gateway.stop()
         server = gateway.start()
-        connections = IdleConnections(self.bench.certificates.root, gateway.request())
+        connections = IdleConnections(self.root, gateway.request())
         try:
             connections.grow(gateway.port, self.warm)
             time.sleep(0.5)
@@ -150,8 +187,8 @@ class Start:
 
     row = "start"
 
-    def __init__(self, bench):
-        self.bench = bench
+    def __init__(self, gateways):
+        self.gateways = gateways
 
     def measure(self, gateway):
         gateway.stop()
@@ -161,91 +198,8 @@ class Start:
                 "resident_bytes_at_start": server.resident_bytes()}
 
 
-class SystemCalls:
-    """strace -c over a fixed number of requests; the few calls of 32 handshakes are in it.
-
-    Slow calls make batches larger, so this is a lower bound for gateways that batch.
-    """
-
-    row = "h1-h1"
-
-    def __init__(self, bench, load):
-        self.bench, self.load = bench, load
-        self.requests = 2000 if bench.short else 10000
-
-    def measure(self, gateway):
-        path = os.path.join(gateway.folder, "strace.txt")
-        pids = [argument for pid in gateway.server.identifiers()
-                for argument in ("-p", str(pid))]
-        tracer = subprocess.Popen(["taskset", "-c", LOAD_PROCESSOR, "strace", "-f", "-c", "-o",
-                                   path, *pids], stderr=subprocess.PIPE, text=True)
-        try:
-            for _ in range(len(pids) // 2):
-                if "attached" not in tracer.stderr.readline():
-                    raise RuntimeError("strace could not attach")
-            self.load[gateway.name].count(gateway.port, self.requests)
-        finally:
-            tracer.send_signal(signal.SIGINT)
-            tracer.communicate(timeout=30)
-        return {"system_calls_per_request": strace_total(path) / self.requests}
-
-
-class Instructions:
-    """User instructions a request under valgrind: the difference of two runs, which is exact
-    to a fraction of a per cent where timings are not. Minutes long."""
-
-    row = "h1-h1"
-    few, many = 500, 2500
-
-    def __init__(self, bench, load):
-        self.bench, self.load = bench, load
-
-    def measure(self, gateway):
-        if gateway.name == "envoy":
-            return {}  # Its own allocator and its size make a run of many minutes.
-        return {"instructions_per_request":
-                (self._run(gateway, self.many) - self._run(gateway, self.few))
-                / (self.many - self.few)}
-
-    def _run(self, gateway, requests):
-        gateway.stop()
-        pattern = os.path.join(gateway.folder, f"callgrind-{requests}-%p.out")
-        gateway.start(wrapper=["valgrind", "-q", "--tool=callgrind", "--trace-children=yes",
-                               f"--callgrind-out-file={pattern}"])
-        # The start waited for an unknown number of tries; both runs have about the same.
-        self.load[gateway.name].count(gateway.port, requests, connections=4)
-        gateway.stop()
-        total = 0
-        for name in os.listdir(gateway.folder):
-            if name.startswith(f"callgrind-{requests}-"):
-                path = os.path.join(gateway.folder, name)
-                with open(path) as lines:
-                    totals = [line for line in lines if line.startswith(("totals:", "summary:"))]
-                total += int(totals[-1].split()[1]) if totals else 0
-                os.unlink(path)
-        return total
-
-
-def quantile(values, q):
-    """The smallest value that at least q of the (sorted) values do not exceed."""
-    return values[min(len(values) - 1, max(0, -int(-q * len(values) // 1) - 1))]
-
-
-def strace_total(path):
-    with open(path) as lines:
-        for line in lines:
-            found = re.match(r"\s*100\.00\s+\S+\s+(?:\S+\s+)?(\d+)\s+(?:\d+\s+)?total", line)
-            if found:
-                return int(found[1])
-    raise RuntimeError("strace printed no total")
-
-
 def median(rounds):
     """Rounds of {figure: value} into one of medians."""
     figures = {figure for one in rounds for figure in one}
     return {figure: statistics.median(one[figure] for one in rounds if figure in one)
             for figure in figures}
-
-
-def have(tool):
-    return shutil.which(tool) is not None

@@ -139,6 +139,15 @@ def connect(port, context, timeout=5.0, session=None):
         raise
 
 
+def offers_http2(port):
+    """Whether a listener chooses `h2` by ALPN. Only asked: nothing is verified or sent."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with connect(port, context) as connection:
+        return connection.selected_alpn_protocol() == "h2"
+
+
 def read_answer(connection):
     """Reads one answer with a content-length, which all the benchmark's answers have."""
     answer = b""

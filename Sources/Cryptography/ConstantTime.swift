@@ -28,6 +28,12 @@ package enum ConstantTime {
         return matches != 0
     }
 
+    /// Overwrites `bytes` with zeros, in a way that the compiler does not leave out.
+    package static func wipe<let count: Int>(_ bytes: inout [count of UInt8]) {
+        var span = bytes.mutableSpan
+        unsafe span.withUnsafeMutableBytes { unsafe OPENSSL_cleanse($0.baseAddress, $0.count) }
+    }
+
     private static func difference(_ first: Digest32, _ second: Digest32) -> Int32 {
         unsafe withUnsafeBytes(of: first.words) { first in
             unsafe withUnsafeBytes(of: second.words) { second in

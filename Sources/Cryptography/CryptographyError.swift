@@ -22,8 +22,12 @@ package enum FileProblem: Equatable, Sendable {
     case alreadyExists
     /// The process may not read it, write it, or search a folder on the way.
     case notPermitted
-    /// Group or others have a right to a file that holds a secret; `mode` is its permission bits.
+    /// Others have a right to a file that holds a secret, or its group more than that to read;
+    /// `mode` is its permission bits.
     case openToOthers(mode: UInt32)
+    /// The group may read a file that holds a secret, and owner and group are not both root or
+    /// this process.
+    case openToGroup(mode: UInt32, owner: UInt32, group: UInt32)
     /// It is a folder, pipe, socket or device.
     case notRegular
     /// It has no bytes.
@@ -68,6 +72,9 @@ extension FileProblem: CustomStringConvertible {
         case .notPermitted: "permission denied"
         case .openToOthers(let mode):
             "holds a secret but its mode \(octal(mode)) lets group or others at it: chmod 600"
+        case .openToGroup(let mode, let owner, let group):
+            "holds a secret that group \(group) may read (mode \(octal(mode)), owner \(owner)): "
+                + "owner and group must be root or this process's own, or: chmod 600"
         case .notRegular: "is not a regular file"
         case .empty: "is empty"
         case .tooLarge(let maximum): "has more than \(maximum) bytes"

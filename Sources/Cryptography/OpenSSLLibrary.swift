@@ -26,16 +26,27 @@ package enum OpenSSLLibrary {
     /// Sets locked memory aside for OpenSSL's own copies of private keys.
     ///
     /// Meant for long-running processes, once, before the first private key is read. Pages are
-    /// locked, left out of core dumps and guarded on both sides (OPENSSL_secure_malloc(3)).
+    /// locked, left out of core dumps and guarded on both sides (OPENSSL_secure_malloc(3)). The
+    /// limit of locked memory is raised as far as the process may: secrets of ours need some too.
     ///
     /// - Throws: `.system` if the memory cannot be locked (RLIMIT_MEMLOCK).
     package static func reserveSecureHeap() throws(CryptographyError) {
         try self.initialise()
         guard CRYPTO_secure_malloc_initialized() == 0 else { return }
+        var limit = rlimit()
+        if unsafe getrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit) == 0 {
+            limit.rlim_cur = limit.rlim_max
+            _ = unsafe setrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit)
+        }
+        // 2 would be a heap that works and is not locked.
         guard CRYPTO_secure_malloc_init(self.secureHeapBytes, self.smallestSecureBytes) == 1 else {
-            throw .system(call: "mlock", errno: errno)
+            CRYPTO_secure_malloc_done()
+            throw .system(call: "mlock", errno: ENOMEM)
         }
     }
+
+    /// How many bytes of the locked memory keys have taken.
+    static var secureHeapBytesInUse: Int { CRYPTO_secure_used() }
 
     private static let outcome: Result<Void, CryptographyError> = {
         guard OPENSSL_init_crypto(initialiseOptions, nil) == 1 else {

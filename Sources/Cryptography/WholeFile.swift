@@ -78,12 +78,12 @@ package enum WholeFile {
 extension SecretBytes {
     /// The secret in the regular file at `path`, symbolic links followed.
     ///
-    /// - Throws: `.file` as ``WholeFile/read(_:maximum:)``, and if group or others have any right
-    ///   to the file; `.system` if its memory cannot be locked.
+    /// - Throws: `.file` as ``WholeFile/read(_:maximum:)``, and if others than its owner, root and
+    ///   this process have a right to the file; `.system` if its memory cannot be locked.
     package init(contentsOf path: String, maximum: Int) throws(CryptographyError) {
         let file = try ReadableFile(path, maximum: maximum)
-        guard file.mode & 0o077 == 0 else {
-            throw .file(path: path, problem: .openToOthers(mode: file.mode))
+        if let problem = file.access.problem(for: .current) {
+            throw .file(path: path, problem: problem)
         }
         try self.init(count: file.count) { (output) throws(CryptographyError) in
             try file.read(into: &output)
@@ -96,7 +96,7 @@ private struct ReadableFile: ~Copyable {
     private let descriptor: Int32
     private let path: String
     let count: Int
-    let mode: UInt32
+    let access: SecretFileAccess
 
     init(_ path: String, maximum: Int) throws(CryptographyError) {
         // O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
@@ -112,7 +112,8 @@ private struct ReadableFile: ~Copyable {
         self.descriptor = descriptor
         self.path = path
         self.count = status.st_size
-        self.mode = status.st_mode & 0o7777
+        self.access = SecretFileAccess(
+            mode: status.st_mode & 0o7777, owner: status.st_uid, group: status.st_gid)
     }
 
     private static func status(

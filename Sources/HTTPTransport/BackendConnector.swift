@@ -16,6 +16,7 @@ struct BackendConnector {
         let bootstrap = ClientBootstrap(group: self.loop.eventLoop)
             .connectTimeout(self.timeout)
             .channelOption(.maxMessagesPerRead, value: 1)
+            .channelOption(.recvAllocator, value: self.receiveAllocator)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let (handler, tls) = bound.value
@@ -32,5 +33,10 @@ struct BackendConnector {
                 bootstrap.connect(unixDomainSocketPath: path)
             }
         connected.assumeIsolated().whenFailure { error in failed(error) }
+    }
+
+    /// The loop's buffer where TLS gives it back at once; without TLS, one of the channel's own.
+    private var receiveAllocator: any RecvByteBufferAllocator {
+        self.tls == nil ? AdaptiveRecvByteBufferAllocator() : self.loop.tls.receiveBuffer
     }
 }

@@ -1,4 +1,5 @@
 internal import NIOCore
+internal import TLS
 
 /// What one connection is about to write: collected, then given to its channel in one write.
 ///
@@ -15,10 +16,11 @@ final class ConnectionOutput {
         self.loop = loop
     }
 
-    /// Lets `write` append to what is collected.
-    func append(_ write: (inout ByteBuffer) -> Void) {
+    /// Lets `write` append up to `room` bytes to what is collected.
+    @inline(__always)
+    func append(atMost room: Int, _ write: (inout ByteWriter) -> Void) {
         var buffer = self.buffer.take() ?? self.loop.borrowBuffer()
-        write(&buffer)
+        buffer.write(atMost: room, write)
         self.buffer = buffer
     }
 
@@ -26,7 +28,7 @@ final class ConnectionOutput {
     /// is before it, and given to the channel as it is otherwise.
     func append(piece bytes: ByteBuffer) {
         if bytes.readableBytes < Self.copiedBytes {
-            self.append { $0.writeImmutableBuffer(bytes) }
+            self.append(atMost: bytes.readableBytes) { $0.append(bytes) }
         } else {
             if let buffer = self.buffer.take() { self.write(buffer) }
             self.write(bytes)
@@ -41,6 +43,15 @@ final class ConnectionOutput {
         self.writtenBytes += buffer.readableBytes
         context.writeAndFlush(NIOAny(buffer), promise: nil)
         self.loop.reclaim(buffer)
+    }
+
+    /// Closes the channel without what was collected, and without close_notify: a message whose end
+    /// is the connection's must not look whole (RFC 9112 9.8).
+    func abort() {
+        self.discard()
+        guard let context else { return }
+        context.triggerUserOutboundEvent(TLSOutboundEvent.abort, promise: nil)
+        context.close(promise: nil)
     }
 
     /// Forgets what was not yet given to the channel.

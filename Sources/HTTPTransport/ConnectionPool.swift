@@ -2,7 +2,7 @@ package import NIOCore
 package import TLS
 
 /// Limits of one pool.
-package struct PoolLimits: Sendable {
+package struct PoolLimits: Sendable, Equatable {
     /// Connections open or being opened.
     package var connections = 1024
     /// Exchanges that wait for a connection.
@@ -129,9 +129,13 @@ package final class ConnectionPool {
 
     /// Opens a connection if more exchanges wait than are being opened, and there may be one more.
     private func connectIfWanted() {
-        guard self.connecting < self.waiting.count,
-            self.open + self.connecting < self.limits.connections
-        else { return }
+        guard self.connecting < self.waiting.count else { return }
+        guard self.open + self.connecting < self.limits.connections else {
+            // Who waits although one is idle wants a new one: the oldest makes room for it, and
+            // comes back here when it has closed.
+            if !self.idle.isEmpty { self.idle.removeFirst().close() }
+            return
+        }
         self.connecting += 1
         let connection = HTTP1ClientConnection(
             loop: self.connector.loop, limits: self.httpLimits, pool: self,

@@ -49,6 +49,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler {
     private var isReadingPaused = false
     private var isHeadBegun = false
     private var wasOpened = false
+    private var descriptor: CInt?
     /// Bytes the channel had been given when the current request began.
     private var writtenBefore = 0
     /// Requests this connection has carried, the current one included.
@@ -95,7 +96,8 @@ package final class HTTP1ClientConnection: ChannelInboundHandler {
             return false
         }
         guard now - self.idleSince > Self.trustedIdleTime else { return true }
-        return SocketPeek.isQuiet(channelContext.channel)
+        guard let descriptor else { return false }
+        return SocketPeek.isQuiet(descriptor)
     }
 
     // MARK: - What the receiver calls
@@ -109,7 +111,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler {
     package func sendHead(_ head: MessageHead, framing: BodyFraming, strippedPrefixBytes: Int) {
         guard case .head = self.writing else { return }
         self.requestMethod = head.method
-        self.output.append { output in
+        self.output.append(atMost: HTTP1Writer.maximumBytes(of: head)) { output in
             HTTP1Writer.appendRequestLine(
                 head, strippedPrefixBytes: strippedPrefixBytes, to: &output)
             HTTP1Writer.appendFields(of: head, except: .hopByHop, to: &output)
@@ -133,9 +135,13 @@ package final class HTTP1ClientConnection: ChannelInboundHandler {
             self.writing = .body(remaining: remaining - count)
             self.output.append(piece: bytes)
         case .chunks:
-            self.output.append { HTTP1Writer.appendChunkStart(count, to: &$0) }
+            self.output.append(atMost: HTTP1Writer.chunkBytes) {
+                HTTP1Writer.appendChunkStart(count, to: &$0)
+            }
             self.output.append(piece: bytes)
-            self.output.append { HTTP1Writer.appendChunkEnd(to: &$0) }
+            self.output.append(atMost: HTTP1Writer.chunkBytes) {
+                HTTP1Writer.appendChunkEnd(to: &$0)
+            }
         case .idle, .head, .complete:
             break
         }
@@ -144,7 +150,10 @@ package final class HTTP1ClientConnection: ChannelInboundHandler {
     /// Ends the request.
     package func sendEnd() {
         switch self.writing {
-        case .chunks: self.output.append { HTTP1Writer.appendLastChunk(to: &$0) }
+        case .chunks:
+            self.output.append(atMost: HTTP1Writer.chunkBytes) {
+                HTTP1Writer.appendLastChunk(to: &$0)
+            }
         case .body(let remaining):
             precondition(remaining == 0, "a request shorter than its content-length")
         case .idle, .head, .complete: return
@@ -189,7 +198,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler {
     }
 
     /// Whether the channel takes more of the request without growing its queue.
-    package var isWritable: Bool { self.channelContext?.channel.isWritable ?? false }
+    package private(set) var isWritable = true
 
     /// Closes an idle connection.
     func close() {
@@ -223,6 +232,7 @@ extension HTTP1ClientConnection {
     private func opened() {
         guard case .opening = self.reading else { return }
         self.reading = .idle
+        self.descriptor = self.channelContext.flatMap { SocketPeek.descriptor(of: $0.channel) }
         self.wasOpened = true
         self.pool.openingEnded(.success(self))
     }
@@ -250,7 +260,8 @@ extension HTTP1ClientConnection {
 
     /// The channel's queue is full, or has room again.
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
-        self.receiver?.requestWritabilityChanged(isWritable: context.channel.isWritable)
+        self.isWritable = context.channel.isWritable
+        self.receiver?.requestWritabilityChanged(isWritable: self.isWritable)
         self.flush()
     }
 

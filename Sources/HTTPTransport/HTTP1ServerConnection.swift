@@ -25,7 +25,8 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
     private let output: ConnectionOutput
     private var parser: HTTP1RequestParser
     private var decoder: HTTP1BodyDecoder
-    private let head = MessageHead()
+    /// Borrowed from the loop while there is a request; ``LoopContext/noHead`` otherwise.
+    private var head: MessageHead
     private var reading = Reading.head
     private var writing = Writing.complete
     /// Whether another request may follow the answer being written.
@@ -61,6 +62,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
         self.loop = loop
         self.limits = limits
         self.output = ConnectionOutput(loop: loop)
+        self.head = loop.noHead
         self.timeouts = timeouts
         self.timer = DeadlineTimer(wheel: loop.deadlines)
         self.makeReceiver = makeReceiver
@@ -96,14 +98,14 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
         if self.isDraining || !isComplete || !self.head.keepAlive { self.persists = false }
         if case .untilClose = writing { self.persists = false }
         self.writing = writing
-        self.output.append { output in
+        self.output.append(atMost: HTTP1Writer.maximumBytes(of: head)) { output in
             HTTP1Writer.appendStatusLine(head.status, to: &output)
             HTTP1Writer.appendFields(of: head, except: .hopByHop, to: &output)
             HTTP1Writer.appendFraming(framing, to: &output)
             if !self.persists {
-                output.writeStaticString("connection: close\r\n")
+                output.append("connection: close\r\n")
             } else if isHTTP10 {
-                output.writeStaticString("connection: keep-alive\r\n")
+                output.append("connection: keep-alive\r\n")
             }
             HTTP1Writer.appendHeadEnd(to: &output)
         }
@@ -121,9 +123,13 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
         case .untilClose:
             self.output.append(piece: bytes)
         case .chunks:
-            self.output.append { HTTP1Writer.appendChunkStart(count, to: &$0) }
+            self.output.append(atMost: HTTP1Writer.chunkBytes) {
+                HTTP1Writer.appendChunkStart(count, to: &$0)
+            }
             self.output.append(piece: bytes)
-            self.output.append { HTTP1Writer.appendChunkEnd(to: &$0) }
+            self.output.append(atMost: HTTP1Writer.chunkBytes) {
+                HTTP1Writer.appendChunkEnd(to: &$0)
+            }
         case .bodiless, .head, .complete:
             break
         }
@@ -133,7 +139,10 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
     package func sendEnd() {
         switch self.writing {
         case .head, .complete: return
-        case .chunks: self.output.append { HTTP1Writer.appendLastChunk(to: &$0) }
+        case .chunks:
+            self.output.append(atMost: HTTP1Writer.chunkBytes) {
+                HTTP1Writer.appendLastChunk(to: &$0)
+            }
         case .body(let remaining):
             precondition(remaining == 0, "an answer shorter than its content-length")
         case .untilClose, .bodiless: break
@@ -149,16 +158,13 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
 
     /// Ends the connection where it stands: an answer begun stays without its end, so that the
     /// client can tell.
-    package func abort() {
-        self.output.discard()
-        self.channelContext?.close(promise: nil)
-    }
+    package func abort() { self.output.abort() }
 
     /// Tells the client that its body is wanted (RFC 9110 10.1.1), if it waits to be told.
     package func sendContinue() {
         guard self.continuePending, case .head = self.writing else { return }
         self.continuePending = false
-        self.output.append { $0.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n") }
+        self.output.append(atMost: 32) { $0.append("HTTP/1.1 100 Continue\r\n\r\n") }
         self.flush()
     }
 
@@ -171,7 +177,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
     }
 
     /// Whether the channel takes more of the answer without growing its queue.
-    package var isWritable: Bool { self.channelContext?.channel.isWritable ?? false }
+    package private(set) var isWritable = true
 
     /// Lets the exchange in progress end, then closes; closes at once if there is none.
     package func drain() {
@@ -222,6 +228,7 @@ extension HTTP1ServerConnection {
     /// The channel's queue is full, or has room again.
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
         let isWritable = context.channel.isWritable
+        self.isWritable = isWritable
         if !isWritable {
             self.answerPace.restart(at: .now(), bytes: self.drainedBytes)
             if case .complete = self.reading { self.timer.set(.now() + self.timeouts.stall) }
@@ -253,6 +260,7 @@ extension HTTP1ServerConnection {
         receiver?.connectionClosed()
         self.output.discard()
         self.input = ConnectionInput()
+        self.releaseHead()
     }
 
     private func inputEnded(_ error: StreamError) {
@@ -339,7 +347,7 @@ extension HTTP1ServerConnection {
     private func readHead() throws(HTTPError) -> Bool {
         if !self.isHeadBegun {
             self.isHeadBegun = true
-            self.head.reset()
+            self.head = self.loop.borrowHead()
             self.requestStart = .now()
             self.timer.set(self.requestStart + self.timeouts.head)
         }
@@ -390,6 +398,7 @@ extension HTTP1ServerConnection {
         switch self.reading {
         case .complete where self.persists:
             self.reading = .head
+            self.releaseHead()
             self.timer.set(.now() + self.timeouts.idle)
             if self.isReadingPaused { self.setReading(true) }
             if self.isDraining && self.input.bytes.readableBytes == 0 {
@@ -402,6 +411,8 @@ extension HTTP1ServerConnection {
             }
         case .complete:
             self.reading = .discarding(remaining: 0)
+            // How long the client may take to read the rest is TLSHandler's.
+            self.timer.cancel()
             self.flush()
             self.channelContext?.close(promise: nil)
         case .body, .refused:
@@ -409,6 +420,11 @@ extension HTTP1ServerConnection {
         case .head, .discarding:
             break
         }
+    }
+
+    private func releaseHead() {
+        self.loop.reclaim(self.head)
+        self.head = self.loop.noHead
     }
 
     private func linger() {
@@ -467,7 +483,7 @@ extension HTTP1ServerConnection: DeadlineOwner {
         {
             self.refuse(.timedOut)
         } else {
-            if !hasRoom { self.pace.restart(at: now, bytes: self.requestBodyBytes) }
+            self.pace.restart(at: now, bytes: self.requestBodyBytes)
             self.timer.set(now + self.timeouts.paceInterval)
         }
     }
@@ -475,7 +491,7 @@ extension HTTP1ServerConnection: DeadlineOwner {
     /// A client that does not take its answer is let go after a stall without progress.
     private func checkReader(now: NIODeadline) {
         guard let channelContext else { return }
-        if channelContext.channel.isWritable {
+        if self.isWritable {
             self.timer.set(now + self.timeouts.idle)
         } else if self.drainedBytes - self.answerPace.bytes < Self.minimumProgressBytes {
             self.receiver?.requestFailed(.tooSlow)

@@ -1,18 +1,30 @@
-package import NIOCore
+internal import NIOCore
 
 /// Writes messages of HTTP/1.1 into buffers.
 ///
 /// Everything is appended; nothing is checked again: heads come from a parser or from constants.
 package enum HTTP1Writer {
+    /// How many bytes of HTTP/1.1 a message with this head begins with, at most.
+    ///
+    /// A line that is not `name: value` grows by two bytes when it is written anew.
+    package static func maximumBytes(of head: MessageHead) -> Int {
+        head.bytes.readableBytes + 2 * head.fields.count + self.lineBytes
+    }
+
+    /// 256 bytes: the first line without the target, framing and connection fields, the empty line.
+    private static let lineBytes = 256
+    /// What a chunk has around its bytes, at most: a size of 16 digits and two CRLF.
+    package static let chunkBytes = 20
+
     /// Appends `HTTP/1.1 status reason CRLF`; the reason is ours, empty for a status without one here.
-    package static func appendStatusLine(_ status: Int, to output: inout ByteBuffer) {
+    package static func appendStatusLine(_ status: Int, to output: inout ByteWriter) {
         if let line = Self.statusLine(status) {
-            output.writeStaticString(line)
+            output.append(line)
             return
         }
-        output.writeStaticString("HTTP/1.1 ")
-        self.appendDecimal(status, to: &output)
-        output.writeStaticString(" \r\n")
+        output.append("HTTP/1.1 ")
+        output.append(decimal: status)
+        output.append(" \r\n")
     }
 
     /// Appends the request line for what `head` asks, with its normalised path and its query.
@@ -23,23 +35,23 @@ package enum HTTP1Writer {
     ///     the rest does not begin with one.
     ///   - output: Takes the line.
     package static func appendRequestLine(
-        _ head: MessageHead, strippedPrefixBytes: Int = 0, to output: inout ByteBuffer
+        _ head: MessageHead, strippedPrefixBytes: Int = 0, to output: inout ByteWriter
     ) {
-        output.writeStaticString(head.method.name)
-        output.writeStaticString(" ")
+        output.append(head.method.name)
+        output.append(" ")
         let buffer = head.bytes
         let bytes = buffer.readableBytesUInt8Span
         let path = bytes.extracting(
             (head.pathRange.lowerBound + strippedPrefixBytes)..<head.pathRange.upperBound)
         if path.isEmpty || (strippedPrefixBytes > 0 && path[0] != ASCII.slash) {
-            output.writeStaticString("/")
+            output.append("/")
         }
         output.append(path)
         if let query = head.queryRange {
-            output.writeStaticString("?")
+            output.append("?")
             output.append(bytes.extracting(query))
         }
-        output.writeStaticString(" HTTP/1.1\r\n")
+        output.append(" HTTP/1.1\r\n")
     }
 
     /// Appends the fields of `head` whose names are not in `excluded` and that do not end at this hop.
@@ -47,7 +59,7 @@ package enum HTTP1Writer {
     /// Fields that stand together are copied together; a line that is not exactly `name: value` is
     /// written anew.
     package static func appendFields(
-        of head: MessageHead, except excluded: FieldNameSet, to output: inout ByteBuffer
+        of head: MessageHead, except excluded: FieldNameSet, to output: inout ByteWriter
     ) {
         let buffer = head.bytes
         let bytes = buffer.readableBytesUInt8Span
@@ -72,9 +84,9 @@ package enum HTTP1Writer {
                 start = 0
                 end = 0
                 output.append(bytes.extracting(field.nameRange))
-                output.writeStaticString(": ")
+                output.append(": ")
                 output.append(bytes.extracting(field.valueRange))
-                output.writeStaticString("\r\n")
+                output.append("\r\n")
             }
         }
         if start < end { output.append(bytes.extracting(start..<end)) }
@@ -82,86 +94,66 @@ package enum HTTP1Writer {
 
     /// Appends `name: value CRLF`.
     package static func appendField(
-        _ name: StaticString, _ value: Span<UInt8>, to output: inout ByteBuffer
+        _ name: StaticString, _ value: Span<UInt8>, to output: inout ByteWriter
     ) {
-        output.writeStaticString(name)
-        output.writeStaticString(": ")
+        output.append(name)
+        output.append(": ")
         output.append(value)
-        output.writeStaticString("\r\n")
+        output.append("\r\n")
     }
 
     /// Appends `name: value CRLF`.
     package static func appendField(
-        _ name: StaticString, _ value: StaticString, to output: inout ByteBuffer
+        _ name: StaticString, _ value: StaticString, to output: inout ByteWriter
     ) {
-        output.writeStaticString(name)
-        output.writeStaticString(": ")
-        output.writeStaticString(value)
-        output.writeStaticString("\r\n")
+        output.append(name)
+        output.append(": ")
+        output.append(value)
+        output.append("\r\n")
     }
 
     /// Appends `content-length: length CRLF`.
-    package static func appendContentLength(_ length: Int, to output: inout ByteBuffer) {
-        output.writeStaticString("content-length: ")
-        self.appendDecimal(length, to: &output)
-        output.writeStaticString("\r\n")
+    package static func appendContentLength(_ length: Int, to output: inout ByteWriter) {
+        output.append("content-length: ")
+        output.append(decimal: length)
+        output.append("\r\n")
     }
 
     /// Appends the field that frames a body: content-length, or `transfer-encoding: chunked`; nothing
     /// for a body that is not there or that ends with the connection.
-    package static func appendFraming(_ framing: BodyFraming, to output: inout ByteBuffer) {
+    package static func appendFraming(_ framing: BodyFraming, to output: inout ByteWriter) {
         switch framing {
         case .none, .untilClose: break
         case .length(let length): self.appendContentLength(length, to: &output)
-        case .chunked: output.writeStaticString("transfer-encoding: chunked\r\n")
+        case .chunked: output.append("transfer-encoding: chunked\r\n")
         }
     }
 
     /// Appends the empty line that ends a head.
-    package static func appendHeadEnd(to output: inout ByteBuffer) {
-        output.writeStaticString("\r\n")
+    package static func appendHeadEnd(to output: inout ByteWriter) {
+        output.append("\r\n")
     }
 
     /// Appends what stands before `length` bytes of a chunk; at least one.
-    package static func appendChunkStart(_ length: Int, to output: inout ByteBuffer) {
+    package static func appendChunkStart(_ length: Int, to output: inout ByteWriter) {
         precondition(length > 0, "a chunk without bytes ends the body")
         var shift = (63 - length.leadingZeroBitCount) & ~3
         while shift >= 0 {
             let digit = UInt8(truncatingIfNeeded: length &>> shift) & 0xf
-            output.writeInteger(digit < 10 ? digit + ASCII.zero : digit + 0x57)
+            output.append(digit < 10 ? digit + ASCII.zero : digit + 0x57)
             shift -= 4
         }
-        output.writeStaticString("\r\n")
+        output.append("\r\n")
     }
 
     /// Appends what stands after the bytes of a chunk.
-    package static func appendChunkEnd(to output: inout ByteBuffer) {
-        output.writeStaticString("\r\n")
+    package static func appendChunkEnd(to output: inout ByteWriter) {
+        output.append("\r\n")
     }
 
     /// Appends the last chunk and an empty trailer section.
-    package static func appendLastChunk(to output: inout ByteBuffer) {
-        output.writeStaticString("0\r\n\r\n")
-    }
-
-    /// Appends `number`, which is not negative, in decimal.
-    package static func appendDecimal(_ number: Int, to output: inout ByteBuffer) {
-        precondition(number >= 0, "a length or status is not negative")
-        // From the last digit: at most 19 of them, eight to a word.
-        var rest = number
-        var digits: UInt64 = 0
-        var count = 0
-        repeat {
-            let (quotient, remainder) = rest.quotientAndRemainder(dividingBy: 10)
-            digits = digits &<< 8 | UInt64(0x30 &+ remainder)
-            rest = quotient
-            count &+= 1
-        } while rest > 0 && count < 8
-        if rest > 0 { self.appendDecimal(rest, to: &output) }
-        for _ in 0..<count {
-            output.writeInteger(UInt8(truncatingIfNeeded: digits))
-            digits &>>= 8
-        }
+    package static func appendLastChunk(to output: inout ByteWriter) {
+        output.append("0\r\n\r\n")
     }
 
     private static func statusLine(_ status: Int) -> StaticString? {

@@ -1,4 +1,4 @@
-package import NIOCore
+internal import NIOCore
 
 /// The value of the Date field, formatted anew once a second.
 ///
@@ -10,13 +10,16 @@ package struct HTTPDate {
     /// A cache that has formatted nothing yet.
     package init() {}
 
+    /// How many bytes a date has.
+    package static var byteCount: Int { 29 }
+
     /// Appends the date at `second` since 1970 to `output`.
-    package mutating func append(second: Int, to output: inout ByteBuffer) {
+    package mutating func append(second: Int, to output: inout ByteWriter) {
         if second != self.second {
             self.second = second
             self.format()
         }
-        output.writeBytes(self.text.readableBytesSpan)
+        output.append(self.text)
     }
 
     private mutating func format() {

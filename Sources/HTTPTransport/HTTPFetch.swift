@@ -122,6 +122,7 @@ private final class FetchReceiver: ResponseReceiver {
 
     func connectionFailed(_ error: StreamError) {
         self.promise.take()?.fail(error)
+        self.pool.close()
     }
 
     func receiveResponseHead(_ head: MessageHead) {
@@ -142,6 +143,8 @@ private final class FetchReceiver: ResponseReceiver {
             HTTPFetch.Answer(
                 status: self.status, fields: self.fields, body: self.body,
                 session: self.connection?.tlsSession))
+        // Told by its connection, which is given back, and closed, once this returns.
+        self.pool.close()
     }
 
     func responseReadComplete() {}

@@ -25,6 +25,14 @@ package struct HeadField: Sendable, Equatable {
         Int(self.valueStart)..<(Int(self.valueStart) &+ Int(self.valueLength))
     }
 
+    /// The same field in a head where its bytes begin `offset` later.
+    func moved(by offset: UInt32) -> HeadField {
+        HeadField(
+            nameStart: self.nameStart + offset, valueStart: self.valueStart + offset,
+            nameLength: self.nameLength, valueLength: self.valueLength, name: self.name,
+            isHopByHop: self.isHopByHop, isCanonical: self.isCanonical)
+    }
+
     /// The offset after the CRLF of a canonical line.
     var lineEnd: Int { Int(self.valueStart) &+ Int(self.valueLength) &+ 2 }
 }

@@ -21,6 +21,9 @@ package final class LoopContext {
     /// What all HTTP/2 connections of the loop fill in turn.
     lazy var http2Fields = HTTP2Fields()
     private var freeBuffers: [ByteBuffer] = []
+    private var freeHeads: [MessageHead] = []
+    /// Stands where there is no head; never written to.
+    let noHead = MessageHead()
 
     /// What the connections of `eventLoop` will share.
     package init(eventLoop: any EventLoop, tls: TLSWorkerResources) {
@@ -47,9 +50,28 @@ package final class LoopContext {
         self.freeBuffers.append(buffer)
     }
 
+    /// An empty head.
+    ///
+    /// Give it back with ``reclaim(_:)-(MessageHead)`` once the message is over, so that idle
+    /// connections hold none.
+    func borrowHead() -> MessageHead {
+        guard let head = self.freeHeads.popLast() else { return MessageHead() }
+        head.reset()
+        return head
+    }
+
+    /// Takes a head back that nobody reads any more.
+    func reclaim(_ head: MessageHead) {
+        guard head !== self.noHead, self.freeHeads.count < Self.maximumFreeHeads,
+            head.bytes.storageCapacity <= Self.maximumReusedBytes
+        else { return }
+        self.freeHeads.append(head)
+    }
+
     /// 4 KiB: a head and a small body.
     private static let bufferBytes = 4096
     /// 64 KiB: what grew larger once goes back to the allocator.
     private static let maximumReusedBytes = 65_536
     private static let maximumFreeBuffers = 8
+    private static let maximumFreeHeads = 64
 }

@@ -1,43 +1,58 @@
-package import NIOCore
+internal import NIOCore
 
 // What a proxy changes in a head on its way from one side to the other.
 extension MessageHead {
     /// Leaves out the fields of these names, which end at this hop; what is appended later stays.
     package func remove(_ names: FieldNameSet) {
-        for index in self.fields.indices where names.contains(self.fields[index].name) {
-            self.fields[index].isHopByHop = true
+        // Taken out of the head, so that each change needs no access to the object.
+        var fields: [HeadField] = []
+        swap(&fields, &self.fields)
+        for index in fields.indices where names.contains(fields[index].name) {
+            fields[index].isHopByHop = true
         }
+        swap(&fields, &self.fields)
     }
 
-    /// Adds a field with the value that `write` appends; at most 65,535 bytes, no control bytes.
-    package func append(_ name: StaticString, _ write: (inout ByteBuffer) -> Void) {
+    /// Adds a field with the value that `write` appends: up to `room` bytes, which are at most
+    /// 65,535, no control bytes.
+    @inline(__always)
+    package func append(
+        _ name: StaticString, atMost room: Int, _ write: (inout ByteWriter) -> Void
+    ) {
         let start = self.bytes.writerIndex
-        self.bytes.writeStaticString(name)
-        self.bytes.writeStaticString(": ")
-        let valueStart = self.bytes.writerIndex
-        write(&self.bytes)
-        let valueLength = self.bytes.writerIndex - valueStart
-        self.bytes.writeStaticString("\r\n")
+        let nameLength = name.utf8CodeUnitCount
+        self.bytes.write(atMost: nameLength + room + 4) { output in
+            output.append(name)
+            output.append(": ")
+            write(&output)
+            output.append("\r\n")
+        }
+        let valueStart = start + nameLength + 2
         self.fields.append(
             HeadField(
                 nameStart: UInt32(start), valueStart: UInt32(valueStart),
-                nameLength: UInt16(name.utf8CodeUnitCount), valueLength: UInt16(valueLength),
+                nameLength: UInt16(nameLength),
+                valueLength: UInt16(self.bytes.writerIndex - 2 - valueStart),
                 name: .other, isHopByHop: false, isCanonical: true))
+    }
+
+    /// Adds the fields of `block`.
+    package func append(_ block: FieldBlock) {
+        let start = UInt32(self.bytes.writerIndex)
+        self.bytes.append(block.bytes.span)
+        for field in block.fields { self.fields.append(field.moved(by: start)) }
     }
 
     /// Adds a field with a constant value.
     package func append(_ name: StaticString, _ value: StaticString) {
-        self.append(name) { $0.writeStaticString(value) }
+        self.append(name, atMost: value.utf8CodeUnitCount) { $0.append(value) }
     }
 
     /// Adds a field with the bytes at `range` of `other`, or of this head, as its value.
     package func append(_ name: StaticString, _ range: Range<Int>, of other: MessageHead) {
         let value = other.bytes
-        self.append(name) { output in
-            guard let slice = value.getSlice(at: range.lowerBound, length: range.count) else {
-                return
-            }
-            output.writeImmutableBuffer(slice)
+        self.append(name, atMost: range.count) {
+            $0.append(value.readableBytesUInt8Span.extracting(range))
         }
     }
 

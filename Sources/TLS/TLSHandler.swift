@@ -12,7 +12,8 @@ internal import NIOTLS
 /// 4. When the peer sends close_notify, `ChannelEvent.inputClosed` goes down the pipeline, once; writing
 ///    is still possible (RFC 8446, 6.1). An end without close_notify is `TLSError.truncated`.
 /// 5. `close(mode: .output)` sends close_notify and shuts down writing, reading goes on;
-///    `close(mode: .all)` sends close_notify, waits for it to be written, 5 s at most, and closes.
+///    `close(mode: .all)` sends close_notify, lets the peer take what is still queued, unless it
+///    takes less than 1 KiB in 30 s, and closes; a second one closes at once.
 /// 6. Any failure goes down the pipeline as a ``TLSError``, once, and closes the channel.
 ///
 /// Bound to the event loop of the ``TLSWorkerResources`` its context was made with.
@@ -50,6 +51,10 @@ package final class TLSHandler: ChannelDuplexHandler {
     private var writePromise: EventLoopPromise<Void>?
     /// Of the close that waits for close_notify to be written.
     private var closePromise: EventLoopPromise<Void>?
+    /// Where ciphertext goes while the channel's own queue is empty.
+    private var socket: DirectSocket?
+    /// Writes in that queue.
+    private var queuedWrites = 0
     /// Whether ``ciphertext`` has bytes nobody will flush but us.
     private var owesFlush = false
     private var handshake: HandshakeProgress?
@@ -58,6 +63,8 @@ package final class TLSHandler: ChannelDuplexHandler {
     private struct HandshakeProgress {
         var began = NIODeadline.now()
         var receivedBytes = 0
+        /// Among those of the worker's listeners; nil for a client's.
+        var place: Int?
         var timeout: Scheduled<Void>?
         var writes: [(data: ByteBuffer, promise: EventLoopPromise<Void>?)] = []
         var isFlushed = false
@@ -86,6 +93,17 @@ package final class TLSHandler: ChannelDuplexHandler {
     package var presentedServerName: String? {
         self.session?.serverName ?? self.connection?.serverName
     }
+
+    /// When the handshake began; nil if none is under way.
+    package var handshakeBegan: NIODeadline? { self.handshake?.began }
+
+    /// Where the peer is; nil for a Unix socket.
+    package var peerAddress: SocketAddress? { self.context?.remoteAddress }
+
+    /// Ends a handshake that stands still, as its timeout would.
+    package func cutHandshake() { self.timeOut() }
+
+    func handshakeMoved(to place: Int) { self.handshake?.place = place }
 
     package func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
@@ -125,6 +143,7 @@ package final class TLSHandler: ChannelDuplexHandler {
         self.receive(&input, context)
         while var more = self.unread.take() { self.receive(&more, context) }
         self.isReceiving = false
+        self.resources.receiveBuffer.give(back: input)
     }
 
     package func channelReadComplete(context: ChannelHandlerContext) {
@@ -171,6 +190,17 @@ package final class TLSHandler: ChannelDuplexHandler {
         }
     }
 
+    package func triggerUserOutboundEvent(
+        context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?
+    ) {
+        guard case .abort? = event as? TLSOutboundEvent else {
+            context.triggerUserOutboundEvent(event, promise: promise)
+            return
+        }
+        if case .open = self.state { self.release(ChannelError.ioOnClosedChannel) }
+        promise?.succeed()
+    }
+
     package func close(
         context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?
     ) {
@@ -200,11 +230,13 @@ extension TLSHandler {
         }
         self.connection = connection
         self.state = .handshaking
-        self.resources.handshakesInProgress += 1
         if self.handshake == nil { self.handshake = HandshakeProgress() }
         self.handshake?.began = .now()
         self.scheduleTimeout(context)
-        guard case .client = self.role else { return }
+        guard case .client = self.role else {
+            self.handshake?.place = self.resources.handshakeBegan(self)
+            return
+        }
         var nothing = ByteBuffer()
         self.continueHandshake(&nothing, connection, context)
         self.send(context)
@@ -281,7 +313,7 @@ extension TLSHandler {
     private func completeHandshake(_ connection: TLSConnection, _ context: ChannelHandlerContext) {
         guard let progress = self.handshake.take() else { return }
         progress.timeout?.cancel()
-        self.resources.handshakesInProgress -= 1
+        if let place = progress.place { self.resources.handshakeEnded(at: place) }
         let duration = (NIODeadline.now() - progress.began).nanoseconds
         guard let session = connection.session(handshakeNanoseconds: duration) else {
             self.fail(.handshakeFailed(reason: "unknown cipher suite", alert: nil), context)
@@ -289,6 +321,7 @@ extension TLSHandler {
         }
         self.session = session
         self.state = .open
+        self.socket = DirectSocket(context.channel)
         self.counters.countHandshake(session)
         for (data, promise) in progress.writes {
             guard case .open = self.state else {
@@ -327,10 +360,30 @@ extension TLSHandler {
     /// Gives the channel everything sealed so far, in one write.
     private func send(_ context: ChannelHandlerContext) {
         self.owesFlush = false
-        guard let ciphertext = self.ciphertext.take() else { return }
-        let promise = self.writePromise.take()
-        context.writeAndFlush(self.wrapOutboundOut(ciphertext), promise: promise)
+        guard var ciphertext = self.ciphertext.take() else { return }
+        if let socket, self.queuedWrites == 0 {
+            socket.send(&ciphertext, of: context.channel)
+        }
+        if ciphertext.readableBytes > 0 {
+            self.queue(ciphertext, context)
+        } else {
+            self.writePromise.take()?.succeed()
+        }
         self.resources.returnCiphertextBuffer(ciphertext)
+    }
+
+    /// Lets the channel send `ciphertext` when the socket takes it; what follows waits behind it.
+    private func queue(_ ciphertext: ByteBuffer, _ context: ChannelHandlerContext) {
+        var promise = self.writePromise.take()
+        if self.socket != nil {
+            let written = promise ?? context.eventLoop.makePromise(of: Void.self)
+            promise = written
+            self.queuedWrites += 1
+            written.futureResult.assumeIsolated().whenComplete { _ in
+                self.queuedWrites -= 1
+            }
+        }
+        context.writeAndFlush(self.wrapOutboundOut(ciphertext), promise: promise)
     }
 
     private func collectControlBytes(_ connection: TLSConnection) {
@@ -359,15 +412,27 @@ extension TLSHandler {
     }
 
     private func closeWhenWritten(_ context: ChannelHandlerContext) {
-        let written = context.eventLoop.makePromise(of: Void.self)
-        // Usually the socket takes the bytes at once, and this is called within the next line.
-        written.futureResult.assumeIsolated().whenComplete { _ in
-            if case .closing = self.state { self.finishClosing(context) }
-        }
-        self.sendCloseNotify(context, promise: written)
+        self.sendCloseNotify(context, promise: nil)
+        self.finishWhenTaken(context, since: context.eventLoop.now, atMost: .max)
+    }
+
+    /// Closes once the socket has taken everything, or the peer is too slow a reader: `start` is when
+    /// its time began, `limit` how much the queue may hold when it is over.
+    private func finishWhenTaken(
+        _ context: ChannelHandlerContext, since start: NIODeadline, atMost limit: Int
+    ) {
         guard case .closing = self.state else { return }
-        context.eventLoop.assumeIsolated().scheduleTask(in: Self.closeTimeout) {
-            if case .closing = self.state { self.finishClosing(context) }
+        let queued = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        let now = context.eventLoop.now
+        var (start, limit) = (start, limit)
+        if limit == .max || now - start >= Self.closeStall {
+            guard limit == .max || queued <= limit else { return self.finishClosing(context) }
+            (start, limit) = (now, queued - Self.minimumProgressBytes)
+        }
+        // Usually the socket has taken the bytes at once.
+        guard queued > 0 else { return self.finishClosing(context) }
+        context.eventLoop.assumeIsolated().scheduleTask(in: Self.closePoll) { [start, limit] in
+            self.finishWhenTaken(context, since: start, atMost: limit)
         }
     }
 
@@ -434,7 +499,7 @@ extension TLSHandler {
     private func release(_ error: any Error) {
         if let progress = self.handshake.take() {
             progress.timeout?.cancel()
-            if self.connection != nil { self.resources.handshakesInProgress -= 1 }
+            if let place = progress.place { self.resources.handshakeEnded(at: place) }
             for (_, promise) in progress.writes { promise?.fail(error) }
         }
         self.ciphertext = nil
@@ -449,6 +514,8 @@ extension TLSHandler {
     private static let maximumDeliveryBytes = 65_536
     /// 5 s from the connection until the ClientHello is complete.
     private static let clientHelloTimeout = TimeAmount.seconds(5)
-    /// 5 s for a peer to take the last bytes.
-    private static let closeTimeout = TimeAmount.seconds(5)
+    /// 30 s without 1 KiB: a peer that takes the last bytes slower than this is let go.
+    private static let closeStall = TimeAmount.seconds(30)
+    private static let minimumProgressBytes = 1024
+    private static let closePoll = TimeAmount.milliseconds(100)
 }

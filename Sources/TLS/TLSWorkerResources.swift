@@ -18,11 +18,30 @@ internal import NIOCore
     /// AES-256-CBC, which tickets are sealed with.
     let ticketCipher: OpaquePointer
     let transport: UnsafeMutablePointer<COpenSSL_transport>
+    /// What the channels of the loop read into.
+    package let receiveBuffer = ReceiveBuffer()
     private var sparePlaintext: ByteBuffer?
     private var spareCiphertext: ByteBuffer?
 
-    /// Handshakes begun and not finished; a listener that sees too many stops accepting.
-    package internal(set) var handshakesInProgress = 0
+    /// The listeners' connections whose handshakes are begun and not finished, in no order; a
+    /// listener that sees too many stops accepting.
+    package private(set) var handshakes: [TLSHandler] = []
+
+    /// Takes note of a handshake that begins.
+    ///
+    /// - Returns: Its place, which it keeps until told otherwise.
+    func handshakeBegan(_ handler: TLSHandler) -> Int {
+        self.handshakes.append(handler)
+        return self.handshakes.count - 1
+    }
+
+    /// Forgets the handshake at `place`; the last one takes its place.
+    func handshakeEnded(at place: Int) {
+        let last = self.handshakes.removeLast()
+        guard place < self.handshakes.count else { return }
+        self.handshakes[place] = last
+        last.handshakeMoved(to: place)
+    }
 
     /// Takes a library context of its own, with OpenSSL's default provider.
     ///

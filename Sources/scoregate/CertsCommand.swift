@@ -52,6 +52,7 @@ struct CertsInitCommand: ParsableCommand {
     var output = OutputFormat.text
 
     func run() throws {
+        try ProcessHardening.applyOrFail()
         let authority = try CertificateFiles.reporting {
             try CertificateAuthority.create(trustDomain: self.trustDomain, days: self.days)
         }

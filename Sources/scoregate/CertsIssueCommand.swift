@@ -50,6 +50,7 @@ struct IssueOptions: ParsableArguments {
 
     /// Takes up the trust root in the folder.
     func authority() throws -> CertificateAuthority {
+        try ProcessHardening.applyOrFail()
         do throws(CryptographyError) {
             let certificate = try WholeFile.read(
                 self.folder.rootCertificate, maximum: CertificateFiles.maximumBytes)

@@ -1,3 +1,5 @@
+internal import Cryptography
+
 /// Why a command ends without having done its work.
 struct CommandFailure: Error {
     /// The exit code, the same for every command.
@@ -13,4 +15,15 @@ struct CommandFailure: Error {
     let code: Code
     /// One or two sentences for standard error: what happened, and what to do next.
     let message: String
+}
+
+extension ProcessHardening {
+    /// ``apply()`` for commands that hold private keys.
+    static func applyOrFail() throws {
+        do throws(CryptographyError) {
+            try self.apply()
+        } catch {
+            throw CommandFailure(code: .environment, message: "\(error)")
+        }
+    }
 }

@@ -17,7 +17,7 @@ struct DemoCommand: AsyncParsableCommand {
     var keep = false
 
     func run() async throws {
-        ProcessHardening.apply()
+        try ProcessHardening.applyOrFail()
         let logger = Log.make(.warning)
         do {
             try await Demonstration.run(isFolderKept: self.keep, logger: logger) { print($0) }

@@ -26,7 +26,7 @@ struct ServeCommand: AsyncParsableCommand {
     var logLevel = LogLevel.info
 
     func run() async throws {
-        ProcessHardening.apply()
+        try ProcessHardening.applyOrFail()
         let environment = ProcessInfo.processInfo.environment
         let logger = Log.make(self.logLevel)
         for name in SecretEnvironment.doubtful(in: environment) {

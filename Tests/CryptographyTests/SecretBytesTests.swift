@@ -40,7 +40,8 @@ import Testing
     }
 
     @Test(
-        "A key file is read whole, also through a symbolic link", arguments: [0o600, 0o400, 0o700])
+        "A key file is read whole, also through a symbolic link",
+        arguments: [0o600, 0o400, 0o700, 0o440, 0o640])
     func readsFile(mode: Int) throws {
         let folder = try TemporaryFolder()
         let file = try folder.write(Array("the key".utf8), "a.key", mode: mode)
@@ -51,8 +52,8 @@ import Testing
     }
 
     @Test(
-        "A key file that group or others have a right to is refused",
-        arguments: [0o640, 0o604, 0o620, 0o644, 0o610, 0o601, 0o666])
+        "A key file that others have a right to, or its group more than to read, is refused",
+        arguments: [0o604, 0o620, 0o660, 0o644, 0o610, 0o601, 0o666])
     func openToOthers(mode: Int) throws {
         let folder = try TemporaryFolder()
         let file = try folder.write([1], "a.key", mode: mode)

@@ -3,7 +3,7 @@ import Testing
 
 @Suite(
     "Backends that break HTTP", .serialized,
-    .stage(StageSetup(requestTimeoutMilliseconds: 1500)))
+    .stage(StageSetup(requestTimeoutMilliseconds: 5000)))
 struct BackendAnswerTests {
     /// An answer that no client may see anything of.
     struct BadAnswer: CustomTestStringConvertible, Sendable {
@@ -117,6 +117,29 @@ struct BackendAnswerTests {
         let answers = RawAnswer.parse(received.bytes, isEnded: false)
         #expect(answers.allSatisfy { $0.status == 502 })
         if answers.isEmpty { #expect(received.isClosed || received.isInputClosed) }
+        try await stage.expectNextRequestWorks()
+    }
+
+    @Test("that cut their answer short are not made whole for HTTP/1.0, whose end is close_notify")
+    func truncatedHTTP10() async throws {
+        let stage = try Stage.current
+        let part = "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"
+        stage.backend.script(
+            "/cut10", [.send(Self.ok + part), .receiveRequest, .cut])
+        let client = try await stage.connect()
+        await client.send(
+            stage.request("POST", "/cut10").replacing("HTTP/1.1", with: "HTTP/1.0")
+                .replacing("Content-Length: 0", with: "Content-Length: 1"))
+        // The byte that ends the request comes when the answer has begun.
+        #expect(
+            await client.received.wait {
+                String(decoding: $0.bytes, as: UTF8.self).hasSuffix("hello")
+            })
+        await client.send("x")
+        #expect(await client.received.wait { $0.isClosed })
+        let received = client.received.value
+        #expect(!received.isInputClosed)
+        #expect(received.error?.contains("truncated") == true)
         try await stage.expectNextRequestWorks()
     }
 

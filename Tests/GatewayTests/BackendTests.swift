@@ -35,13 +35,13 @@ struct BackendTests {
         for _ in 0..<10 { backends[0].failed() }
         #expect(!backends[0].isHealthy)
         for _ in 0..<4 {
-            #expect(backends.leastLoaded(turn: &turn, excluding: nil) === backends[1])
+            #expect(backends.leastLoaded(turn: &turn, excluding: []) === backends[1])
         }
         // Rather one at rest than none.
-        #expect(backends.leastLoaded(turn: &turn, excluding: backends[1]) === backends[0])
+        #expect(backends.leastLoaded(turn: &turn, excluding: [backends[1]]) === backends[0])
         backends[0].succeeded()
         #expect(backends[0].isHealthy)
-        let chosen = (0..<4).compactMap { _ in backends.leastLoaded(turn: &turn, excluding: nil) }
+        let chosen = (0..<4).compactMap { _ in backends.leastLoaded(turn: &turn, excluding: []) }
         #expect(chosen.count { $0 === backends[0] } == 2)
     }
 
@@ -53,12 +53,14 @@ struct BackendTests {
         backends[0].inFlight = 2
         backends[1].inFlight = 1
         backends[2].inFlight = 3
-        #expect(backends.leastLoaded(turn: &turn, excluding: nil) === backends[1])
-        #expect(backends.leastLoaded(turn: &turn, excluding: backends[1]) === backends[0])
+        #expect(backends.leastLoaded(turn: &turn, excluding: []) === backends[1])
+        #expect(backends.leastLoaded(turn: &turn, excluding: [backends[1]]) === backends[0])
+        #expect(backends.leastLoaded(turn: &turn, excluding: Array(backends[..<2])) === backends[2])
+        #expect(backends.leastLoaded(turn: &turn, excluding: backends) === nil)
         for backend in backends { backend.inFlight = 0 }
-        let chosen = (0..<6).compactMap { _ in backends.leastLoaded(turn: &turn, excluding: nil) }
+        let chosen = (0..<6).compactMap { _ in backends.leastLoaded(turn: &turn, excluding: []) }
         for backend in backends { #expect(chosen.count { $0 === backend } == 2) }
         let sole = [backends[0]]
-        #expect(sole.leastLoaded(turn: &turn, excluding: backends[0]) === nil)
+        #expect(sole.leastLoaded(turn: &turn, excluding: [backends[0]]) === nil)
     }
 }

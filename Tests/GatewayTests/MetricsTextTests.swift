@@ -57,7 +57,9 @@ struct MetricsTextTests {
         var seen: Set<String> = []
         for _ in 0..<1000 {
             let id = UUIDText(random: &random)
-            let text = String(decoding: (0..<36).map { id.bytes[$0] }, as: UTF8.self)
+            var bytes = ByteBuffer()
+            bytes.write(atMost: 36) { id.write(to: &$0) }
+            let text = String(buffer: bytes)
             #expect(
                 text.wholeMatch(
                     of: /[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/)

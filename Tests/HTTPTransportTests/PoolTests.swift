@@ -23,6 +23,18 @@ struct PoolTests {
         try await bench.stop()
     }
 
+    @Test("who wants a new connection gets one where only idle ones are in the way")
+    func freshAtLimit() async throws {
+        var limits = PoolLimits()
+        limits.connections = 2
+        let bench = try await PoolBench(answer: Self.ok, limits: limits)
+        try await bench.ask(count: 2, expecting: "end")
+        #expect(try await bench.state() == .init(open: 2, idle: 2, opened: 2))
+        try await bench.ask(count: 1, expecting: "end", isFreshWanted: true)
+        #expect(try await bench.state() == .init(open: 2, idle: 2, opened: 3))
+        try await bench.stop()
+    }
+
     @Test("connections that close are not kept")
     func connectionClose() async throws {
         let bench = try await PoolBench(

@@ -18,10 +18,12 @@ struct WriterTests {
             "POST /a/../b?c HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\nConnection: foo\r\nfoo: 3\r\n"
                 + "C:4 \r\nD: 5\r\nVia: 1.1 x\r\nE: \r\nContent-Length: 0\r\nF: 6\r\n\r\n")
         var output = ByteBuffer()
-        HTTP1Writer.appendRequestLine(head, to: &output)
-        HTTP1Writer.appendFields(
-            of: head, except: FieldNameSet.hopByHop.union(.spoofable), to: &output)
-        HTTP1Writer.appendHeadEnd(to: &output)
+        output.write(atMost: 1024) { HTTP1Writer.appendRequestLine(head, to: &$0) }
+        output.write(atMost: 1024) {
+            HTTP1Writer.appendFields(
+                of: head, except: FieldNameSet.hopByHop.union(.spoofable), to: &$0)
+        }
+        output.write(atMost: 2) { HTTP1Writer.appendHeadEnd(to: &$0) }
         #expect(
             String(buffer: output)
                 == "POST /b?c HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\nC: 4\r\nD: 5\r\nE: \r\nF: 6\r\n\r\n"
@@ -37,7 +39,7 @@ struct WriterTests {
     func roundTrip(_ lines: String) throws {
         let head = try self.request("GET / HTTP/1.1\r\nHost: h\r\n\(lines)\r\n")
         var output = ByteBuffer(string: "GET / HTTP/1.1\r\n")
-        HTTP1Writer.appendFields(of: head, except: [.via], to: &output)
+        output.write(atMost: 1024) { HTTP1Writer.appendFields(of: head, except: [.via], to: &$0) }
         output.writeString("\r\n")
         let again = try self.request(String(buffer: output))
         let kept = head.fields.filter { $0.name != .via }
@@ -56,7 +58,9 @@ struct WriterTests {
     func prefix(_ target: String, _ stripped: Int, _ path: String) throws {
         let head = try self.request("GET \(target)?q HTTP/1.1\r\nHost: h\r\n\r\n")
         var output = ByteBuffer()
-        HTTP1Writer.appendRequestLine(head, strippedPrefixBytes: stripped, to: &output)
+        output.write(atMost: 1024) {
+            HTTP1Writer.appendRequestLine(head, strippedPrefixBytes: stripped, to: &$0)
+        }
         #expect(String(buffer: output) == "GET \(path)?q HTTP/1.1\r\n")
     }
 
@@ -71,7 +75,7 @@ struct WriterTests {
         #expect(!isNamelessAppended)
         #expect(head.fields.map(\.name) == [.xForwardedFor])
         var output = ByteBuffer()
-        HTTP1Writer.appendFields(of: head, except: [], to: &output)
+        output.write(atMost: 1024) { HTTP1Writer.appendFields(of: head, except: [], to: &$0) }
         #expect(String(buffer: output) == "X-Forwarded-For: 10.0.0.1\r\n")
         #expect(throws: HTTPError.malformedTarget) { try head.setTarget(Array("a".utf8).span) }
     }
@@ -84,7 +88,7 @@ struct WriterTests {
         ])
     func statusLines(_ status: Int, _ line: String) {
         var output = ByteBuffer()
-        HTTP1Writer.appendStatusLine(status, to: &output)
+        output.write(atMost: 1024) { HTTP1Writer.appendStatusLine(status, to: &$0) }
         #expect(String(buffer: output) == line)
     }
 
@@ -95,11 +99,11 @@ struct WriterTests {
         ])
     func numbers(_ number: Int) {
         var output = ByteBuffer()
-        HTTP1Writer.appendDecimal(number, to: &output)
+        output.write(atMost: 1024) { $0.append(decimal: number) }
         #expect(String(buffer: output) == "\(number)")
         guard number > 0 else { return }
         output.clear()
-        HTTP1Writer.appendChunkStart(number, to: &output)
+        output.write(atMost: 1024) { HTTP1Writer.appendChunkStart(number, to: &$0) }
         #expect(String(buffer: output) == String(number, radix: 16) + "\r\n")
     }
 
@@ -115,7 +119,7 @@ struct WriterTests {
         var date = HTTPDate()
         for _ in 0..<2 {
             var output = ByteBuffer()
-            date.append(second: second, to: &output)
+            output.write(atMost: 29) { date.append(second: second, to: &$0) }
             #expect(String(buffer: output) == text)
         }
     }

@@ -25,7 +25,7 @@ import Testing
         #expect(pair.clientHandler.session?.alpn == "http/1.1")
         #expect(
             pair.counters.handshakes(version: .tls13, cipher: .aes128GCM, isResumed: false) == 1)
-        #expect(pair.resources.handshakesInProgress == 0)
+        #expect(pair.resources.handshakes.isEmpty)
         try pair.client.writeOutbound(ByteBuffer(string: "question"))
         pair.carry()
         #expect(pair.serverRecorder.received == Array("question".utf8))

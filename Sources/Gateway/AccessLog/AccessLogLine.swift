@@ -70,6 +70,7 @@ struct AccessLogLine {
         case .bodyTooLarge: return "content_too_large"
         case .keysUnavailable: return "keys_unavailable"
         case .notReady: return "model_not_ready"
+        case .overloaded: return "too_many_pending_request"
         case .badBackend: return "bad_gateway"
         case .timedOut: return "request_timeout"
         case .clientGone: return "client_closed_request"

@@ -44,21 +44,21 @@ struct JSONLines {
         case .made:
             self.begin(name)
             self.bytes.writeStaticString("\"")
-            ids.writeMade(to: &self.bytes)
+            self.bytes.write(atMost: RequestIDs.maximumCharacters) { ids.made.write(to: &$0) }
             self.bytes.writeStaticString("\"")
         }
     }
 
     mutating func number(_ name: StaticString, _ value: Int) {
         self.begin(name)
-        HTTP1Writer.appendDecimal(max(value, 0), to: &self.bytes)
+        self.bytes.write(atMost: 20) { $0.append(decimal: max(value, 0)) }
     }
 
     /// Milliseconds with three decimals.
     mutating func milliseconds(_ name: StaticString, _ amount: TimeAmount) {
         self.begin(name)
         let microseconds = Int(max(amount.nanoseconds, 0) / 1000)
-        HTTP1Writer.appendDecimal(microseconds / 1000, to: &self.bytes)
+        self.bytes.write(atMost: 20) { $0.append(decimal: microseconds / 1000) }
         self.bytes.writeStaticString(".")
         self.digits(microseconds % 1000, count: 3)
     }

@@ -17,10 +17,7 @@ package enum ConfigurationFile {
         path: String, environment: [String: String]
     ) throws(InvalidConfiguration) -> GatewayConfiguration {
         let problems = ConfigurationProblems(file: path)
-        for name in SecretEnvironment.refused(in: environment) {
-            problems.add(
-                "environment variable \(name) carries a secret: put it into a file of mode 0600")
-        }
+        for refusal in SecretEnvironment.refusals(in: environment) { problems.add(refusal) }
         let absolute = URL(fileURLWithPath: path).standardizedFileURL.path
         var configuration: GatewayConfiguration?
         if let text = self.text(path: absolute, problems: problems) {

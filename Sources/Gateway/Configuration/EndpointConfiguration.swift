@@ -1,4 +1,5 @@
 package import Cryptography
+package import HTTPTransport
 
 /// One endpoint: how it is found, who may call it, and the deployments behind it.
 package struct EndpointConfiguration: Sendable, Equatable {
@@ -60,6 +61,8 @@ package struct DeploymentConfiguration: Sendable, Equatable {
     package var requestTimeoutMilliseconds: Int64
     /// Whether a POST may be repeated once when a pooled connection turns out stale.
     package var retriesStaleConnections: Bool
+    /// Of each worker, for each backend; not to be set in the file yet.
+    package var poolLimits = PoolLimits()
 }
 
 /// What the certificate of an `https` backend must show besides leading to the trust roots.

@@ -31,6 +31,9 @@ package struct IPAddress: Sendable, Hashable, CustomStringConvertible {
         self.isIPv4 ? UInt8(truncatingIfNeeded: self.bits >> 24) == 127 : self.bits == 1
     }
 
+    /// The network a client is taken to have for itself, for limits: /24 of IPv4, /56 of IPv6.
+    package var sourceNetwork: UInt128 { self.bits >> (self.isIPv4 ? 8 : 72) }
+
     /// Dotted decimal, or RFC 5952 text.
     package var description: String {
         if self.isIPv4 {

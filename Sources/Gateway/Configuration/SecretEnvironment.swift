@@ -3,9 +3,18 @@
 /// The environment of a process is shown by /proc, inherited by children and written into crash
 /// reports; secrets belong into files of mode 0600.
 package enum SecretEnvironment {
-    /// Variables of this program that carry a secret, by name, sorted: starting is refused.
-    package static func refused(in environment: [String: String]) -> [String] {
-        self.suspicious(environment).filter { $0.hasPrefix(self.ownPrefix) }
+    /// Why starting is refused, a sentence for each variable: those of this program that carry a
+    /// secret, and the one that asks for the keys of TLS sessions.
+    package static func refusals(in environment: [String: String]) -> [String] {
+        var refusals = self.suspicious(environment).filter { $0.hasPrefix(self.ownPrefix) }.map {
+            "environment variable \($0) carries a secret: put it into a file of mode 0600"
+        }
+        if environment[self.keyLog]?.isEmpty == false {
+            refusals.append(
+                "environment variable \(self.keyLog) asks for the keys of TLS sessions in a file; "
+                    + "scoregate never writes them: unset it")
+        }
+        return refusals
     }
 
     /// Other variables that look as if they carried one, by name, sorted: worth a warning.
@@ -29,6 +38,8 @@ package enum SecretEnvironment {
     }
 
     private static let ownPrefix = "SCOREGATE_"
+    /// What curl, browsers and OpenSSL's own commands heed (NSS key log format).
+    private static let keyLog = "SSLKEYLOGFILE"
     private static let wordsOfSecrets = [
         "KEY", "SECRET", "TOKEN", "PASS", "PASSPHRASE", "PIN", "CREDENTIAL", "APIKEY",
     ]

@@ -27,8 +27,7 @@ package struct AuthenticationFailureLimiter {
     package mutating func recordFailure(
         source: IPAddress, kid: EndpointKeyID?, nowMilliseconds now: Int64
     ) -> Int64 {
-        let network = source.bits >> (source.isIPv4 ? 8 : 72)
-        var isFree = self.take(Self.key(network), now: now)
+        var isFree = self.take(Self.key(source.sourceNetwork), now: now)
         if let kid { isFree = self.take(Self.key(kid), now: now) && isFree }
         return isFree ? 0 : Self.delayMilliseconds
     }

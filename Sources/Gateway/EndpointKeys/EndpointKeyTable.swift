@@ -65,6 +65,11 @@ package struct EndpointKeyTable: Sendable {
                 || (entry.notBeforeMilliseconds <= now && now < entry.expiresMilliseconds))
     }
 
+    /// When the next of the keys that are valid at `now` expires; `.max` if none does.
+    package func nextExpiry(afterMilliseconds now: Int64) -> Int64 {
+        self.entries.lazy.map(\.expiresMilliseconds).filter { $0 > now }.min() ?? .max
+    }
+
     func entry(_ id: EndpointKeyID) -> Entry? {
         let mask = self.buckets.count - 1
         var bucket = Self.hash(id) & mask

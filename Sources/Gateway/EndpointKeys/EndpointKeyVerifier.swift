@@ -35,35 +35,55 @@ package final class EndpointKeyVerifier {
     ///   - endpoint: The number of the endpoint the request was routed to.
     ///   - table: The worker's present table.
     ///   - now: Milliseconds of Unix time.
+    ///   - proven: What the request's connection proved before.
     /// - Returns: Whether the request may pass; the two refusals have bodies of their own.
     package func verify(
         authorization: RawSpan, endpoint: Int, in table: borrowing EndpointKeyTable,
-        nowMilliseconds now: Int64
+        nowMilliseconds now: Int64, proven: ProvenToken
     ) -> EndpointKeyAnswer {
+        if let digest = proven.digest(of: authorization) {
+            let token = authorization.extracting(last: EndpointKeyText.byteCount)
+            let id = EndpointKeyID(token, at: EndpointKeyText.kid.lowerBound)
+            return Self.decide(
+                id, table.entry(id), digest, mayBeValid: true, endpoint: endpoint, now: now)
+        }
         guard let start = Self.tokenStart(authorization) else { return .badHeader }
         let token = authorization.extracting(start..<authorization.byteCount)
         guard token.byteCount == EndpointKeyText.byteCount else {
             let decoy = self.decoy
             return self.check(
-                decoy.rawSpan, mayBeValid: false, endpoint: endpoint, in: table, now: now)
+                decoy.rawSpan, mayBeValid: false, endpoint: endpoint, in: table, now: now
+            ).answer
         }
-        return self.check(token, mayBeValid: true, endpoint: endpoint, in: table, now: now)
+        let (answer, digest) = self.check(
+            token, mayBeValid: true, endpoint: endpoint, in: table, now: now)
+        if case .granted = answer { proven.remember(authorization, digest: digest) }
+        return answer
     }
 
     private func check(
         _ token: RawSpan, mayBeValid: Bool, endpoint: Int, in table: borrowing EndpointKeyTable,
         now: Int64
-    ) -> EndpointKeyAnswer {
+    ) -> (answer: EndpointKeyAnswer, digest: Digest32) {
         let id = EndpointKeyID(token, at: EndpointKeyText.kid.lowerBound)
         let hasForm = EndpointKeyText.isValid(token)
         let entry = table.entry(id)
         let prefix = EndpointKeyText.digestPrefix
         self.digest.update(prefix.rawSpan)
         self.digest.update(token.extracting(EndpointKeyText.digested))
-        let isRight = ConstantTime.equal(self.digest.finish(), entry?.digest ?? .zero)
+        let digest = self.digest.finish()
+        let answer = Self.decide(
+            id, entry, digest, mayBeValid: mayBeValid && hasForm, endpoint: endpoint, now: now)
+        return (answer, digest)
+    }
+
+    private static func decide(
+        _ id: EndpointKeyID, _ entry: EndpointKeyTable.Entry?, _ digest: Digest32,
+        mayBeValid: Bool, endpoint: Int, now: Int64
+    ) -> EndpointKeyAnswer {
+        let isRight = ConstantTime.equal(digest, entry?.digest ?? .zero)
         // Every claim is worked out before any decides; `&&` would stop at the first that fails.
         var claims = mayBeValid ? 1 : 0
-        claims &= hasForm ? 1 : 0
         claims &= isRight ? 1 : 0
         claims &= (entry?.endpoint ?? -1) == endpoint ? 1 : 0
         claims &= (entry?.notBeforeMilliseconds ?? .max) <= now ? 1 : 0
@@ -76,22 +96,17 @@ package final class EndpointKeyVerifier {
     /// The scheme's case does not count (RFC 9110, 11.1); a token is RFC 9110's token68.
     private static func tokenStart(_ value: RawSpan) -> Int? {
         guard value.byteCount > 7 else { return nil }
-        for index in 0..<6 where value.byte(at: index) | 0x20 != Self.scheme[index] { return nil }
+        let scheme: [6 of UInt8] = [0x62, 0x65, 0x61, 0x72, 0x65, 0x72]
+        for index in 0..<6 where value.byte(at: index) | 0x20 != scheme[index] { return nil }
         var start = 6
         while start < value.byteCount, value.byte(at: start) == UInt8(ascii: " ") { start += 1 }
         guard start > 6, start < value.byteCount else { return nil }
+        var isToken = true
         for index in start..<value.byteCount {
-            switch value.byte(at: index) {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."),
-                UInt8(ascii: "_"), UInt8(ascii: "~"), UInt8(ascii: "+"), UInt8(ascii: "/"),
-                UInt8(ascii: "="):
-                continue
-            default: return nil
-            }
+            let byte = value.byte(at: index)
+            let half: UInt64 = byte & 0x40 == 0 ? 0x23ff_e800_0000_0000 : 0x47ff_fffe_87ff_fffe
+            isToken = isToken && byte < 0x80 && (half &>> UInt64(byte & 0x3f)) & 1 != 0
         }
-        return start
+        return isToken ? start : nil
     }
-
-    private static let scheme = Array("bearer".utf8)
 }

@@ -52,6 +52,10 @@ struct Answer {
             self.init(
                 status: 503, body: .code("model_not_ready"), reason: "model_not_ready",
                 retryAfter: "5")
+        case .overloaded:
+            self.init(
+                status: wire == .kubernetes ? 503 : 429, body: .text(""),
+                reason: "too_many_pending_request", retryAfter: "1")
         case .badBackend:
             self.init(status: 502, body: .code("bad_gateway"))
         case .timedOut:

@@ -13,10 +13,9 @@ extension Exchange {
         }
     }
 
-    /// Two years, RFC 6797 6.1.1.
-    static var strictTransportSecurity: StaticString {
-        "max-age=63072000; includeSubDomains"
-    }
+    /// What every answer gets: HSTS for two years, RFC 6797 6.1.1.
+    static let answerFields = FieldBlock(["strict-transport-security": strictTransportSecurity])
+    static let strictTransportSecurity = "max-age=63072000; includeSubDomains"
     /// What a client cannot tell a model.
     static let removedFromRequests = FieldNameSet.hopByHop.union(.spoofable).union([
         .authorization, .cookie, .expect, .traceparent, .azuremlModelDeployment,

@@ -36,6 +36,8 @@ final class Exchange {
     private var isRequestComplete = false
     private var isAnswerBegun = false
     private var hasRetried = false
+    /// Backends that had no connection to give.
+    private var tried: [Backend] = []
     /// Whether what is sent to a backend leaves when the present reading is done, head and body.
     private var isChoosing = false
     /// What the log and the metrics will say of this exchange.
@@ -130,14 +132,9 @@ extension Exchange: RequestReceiver {
     }
 
     func requestFailed(_ error: StreamError) {
-        switch error {
-        case .malformed(let error):
-            self.fail(
-                GatewayError(kind: .badRequest(error), source: .downstream, cause: "\(error)"))
-        default:
-            self.fail(
-                GatewayError(kind: .clientGone, source: .downstream, cause: "\(error)"))
-        }
+        let kind: GatewayError.Kind =
+            if case .malformed(let error) = error { .badRequest(error) } else { .clientGone }
+        self.fail(GatewayError(kind: kind, source: .downstream, cause: "\(error)"))
     }
 
     func answerWritabilityChanged(isWritable: Bool) {
@@ -158,6 +155,7 @@ extension Exchange: RequestReceiver {
         self.isRequestComplete = false
         self.isAnswerBegun = false
         self.hasRetried = false
+        self.tried = []
         self.dropHeldBody()
         self.framing = .none
         self.record = ExchangeRecord(start: self.connection.requestStart)
@@ -187,7 +185,8 @@ extension Exchange: RequestReceiver {
     private func authenticate(_ head: MessageHead, _ endpoint: Endpoint) throws(GatewayError) {
         switch endpoint.configuration.authentication {
         case .key:
-            self.record.key = try self.worker.authenticate(head, endpoint)
+            self.record.key = try self.worker.authenticate(
+                head, endpoint, proven: self.client.provenToken)
         case .mutualTLS:
             guard let identity = self.client.peerIdentity else {
                 throw GatewayError(
@@ -206,12 +205,11 @@ extension Exchange: RequestReceiver {
 
     /// Makes the client's head the one that goes to the backend.
     private func prepare(_ head: MessageHead, _ endpoint: Endpoint) {
-        let origin = self.client.origin(of: head, in: self.worker.snapshot.configuration)
+        let forwarded = self.client.forwardedFields(of: head, in: self.worker.snapshot)
         head.remove(Self.removedFromRequests)
-        head.append("x-forwarded-for") { $0.writeString(origin) }
-        head.append("x-forwarded-proto", "https")
+        head.append(forwarded)
         if case .made = self.ids.requestID {
-            head.append("x-request-id") { self.ids.writeMade(to: &$0) }
+            self.ids.append("x-request-id", .made, of: nil, to: head)
         }
     }
 }
@@ -258,21 +256,21 @@ extension Exchange: ResponseReceiver {
 
     func connectionFailed(_ error: StreamError) {
         guard case .connecting(let backend) = self.phase else { return }
-        backend.failed()
+        var kind = GatewayError.Kind.notReady
+        // That all its connections are busy is no fault of a backend.
+        if case .exhausted = error { kind = .overloaded } else { backend.failed() }
         // Nothing of the request has left: another backend of the deployment may have it.
-        if !self.hasRetried, let deployment,
-            let other = self.worker.backend(of: deployment, excluding: backend)
-        {
-            self.hasRetried = true
+        self.tried.append(backend)
+        if let deployment, let other = self.worker.backend(of: deployment, excluding: self.tried) {
             backend.inFlight -= 1
             self.forward(to: other, isFreshWanted: false)
             return
         }
-        self.fail(GatewayError(kind: .notReady, source: .upstream, cause: "\(error)"))
+        self.fail(GatewayError(kind: kind, source: .upstream, cause: "\(error)"))
     }
 
     func receiveResponseHead(_ head: MessageHead) {
-        guard case .forwarding = self.phase, let endpoint, let deployment else { return }
+        guard case .forwarding = self.phase, let endpoint else { return }
         self.isAnswerBegun = true
         self.dropHeldBody()
         self.record.upstreamStatus = head.status
@@ -281,13 +279,12 @@ extension Exchange: ResponseReceiver {
         head.remove(Self.removedFromResponses)
         if status != head.status {
             let modelStatus = head.status
-            head.append("ms-azureml-model-error-statuscode") {
-                HTTP1Writer.appendDecimal(modelStatus, to: &$0)
+            head.append("ms-azureml-model-error-statuscode", atMost: 3) {
+                $0.append(decimal: modelStatus)
             }
             head.append("ms-azureml-model-error-reason", "model_error")
             head.status = status
         }
-        head.append("azureml-model-deployment") { $0.writeImmutableBuffer(deployment.nameBytes) }
         self.appendCommonFields(to: head)
         self.record.status = status
         self.timer.set(.now() + self.worker.snapshot.streamIdleTimeout)
@@ -424,11 +421,6 @@ extension Exchange {
             head.append("allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")
         }
         if answer.status == 401 { head.append("www-authenticate", "Bearer") }
-        if let deployment {
-            head.append("azureml-model-deployment") {
-                $0.writeImmutableBuffer(deployment.nameBytes)
-            }
-        }
         var body = self.worker.loop.borrowBuffer()
         switch answer.body {
         case .empty:
@@ -444,7 +436,9 @@ extension Exchange {
             body.writeStaticString(#"{"error":{"code":""#)
             body.writeStaticString(code)
             body.writeStaticString(#"","request_id":""#)
-            self.ids.write(self.ids.requestID, of: self.head, to: &body)
+            body.write(atMost: RequestIDs.maximumCharacters) {
+                self.ids.write(self.ids.requestID, of: self.head, to: &$0)
+            }
             body.writeStaticString(#""}}"#)
         }
         self.appendCommonFields(to: head)
@@ -458,10 +452,12 @@ extension Exchange {
 
     private func appendCommonFields(to head: MessageHead) {
         self.ids.appendAnswered(of: self.head, to: head)
-        head.append("strict-transport-security", Self.strictTransportSecurity)
+        head.append(self.deployment?.answerFields ?? Self.answerFields)
         if head.index(of: .date) == nil {
             let second = self.worker.unixSecond
-            head.append("date") { self.worker.loop.date.append(second: second, to: &$0) }
+            head.append("date", atMost: HTTPDate.byteCount) {
+                self.worker.loop.date.append(second: second, to: &$0)
+            }
         }
     }
 

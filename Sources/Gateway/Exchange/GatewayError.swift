@@ -24,6 +24,8 @@ struct GatewayError: Error {
         case keysUnavailable
         /// No backend could be reached, or it was not the one it should be.
         case notReady
+        /// Every connection of every backend that could be had is taken, and enough wait for one.
+        case overloaded
         /// The backend broke HTTP or TLS, or closed before its head.
         case badBackend
         /// The model took longer than `request_timeout_ms`.

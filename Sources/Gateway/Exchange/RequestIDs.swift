@@ -50,36 +50,33 @@ struct RequestIDs {
         return self.msRequestID
     }
 
-    /// Appends `id`, which came with `head`, to `output`.
-    func write(_ id: Source, of head: MessageHead?, to output: inout ByteBuffer) {
+    /// Appends `id`, which came with `head`, to `output`: at most ``maximumCharacters`` bytes.
+    func write(_ id: Source, of head: MessageHead?, to output: inout ByteWriter) {
         switch id {
         case .absent: break
-        case .made: self.writeMade(to: &output)
+        case .made: self.made.write(to: &output)
         case .field(let range):
-            if let slice = head?.bytes.getSlice(at: range.lowerBound, length: range.count) {
-                output.writeImmutableBuffer(slice)
-            }
+            guard let head else { return }
+            let bytes = head.bytes
+            output.append(bytes.readableBytesUInt8Span.extracting(range))
         }
     }
 
     /// Appends the three ids of an answer to its head; `request` is the head they came with.
     func appendAnswered(of request: MessageHead?, to head: MessageHead) {
-        head.append("x-request-id") { self.write(self.requestID, of: request, to: &$0) }
-        if case .absent = self.answeredMSRequestID {
-        } else {
-            head.append("x-ms-request-id") {
-                self.write(self.answeredMSRequestID, of: request, to: &$0)
-            }
-        }
-        if case .absent = self.answeredClientRequestID { return }
-        head.append("x-ms-client-request-id") {
-            self.write(self.answeredClientRequestID, of: request, to: &$0)
-        }
+        self.append("x-request-id", self.requestID, of: request, to: head)
+        self.append("x-ms-request-id", self.answeredMSRequestID, of: request, to: head)
+        self.append("x-ms-client-request-id", self.answeredClientRequestID, of: request, to: head)
     }
 
-    /// Appends the id made here.
-    func writeMade(to output: inout ByteBuffer) {
-        for index in 0..<36 { output.writeInteger(self.made.bytes[index]) }
+    /// Appends one id as a field, unless it is absent.
+    func append(
+        _ name: StaticString, _ id: Source, of request: MessageHead?, to head: MessageHead
+    ) {
+        if case .absent = id { return }
+        head.append(name, atMost: Self.maximumCharacters) {
+            self.write(id, of: request, to: &$0)
+        }
     }
 
     private static func source(_ field: HeadField, isMSField: Bool) throws(GatewayError) -> Source {
@@ -91,5 +88,5 @@ struct RequestIDs {
     }
 
     /// 100 characters, as Azure's front end has it.
-    private static let maximumCharacters = 100
+    static let maximumCharacters = 100
 }

@@ -39,9 +39,11 @@ final class MetricsShard {
     private(set) var inFlight = 0
     var connections = 0
     var acceptedConnections = 0
+    /// By ``AcceptObstacle``'s raw value.
+    var acceptPauses = [Int](repeating: 0, count: AcceptObstacle.allCases.count)
+    var cutHandshakes = 0
     /// Of those whose handshake is done, the ones that agreed on HTTP/2.
     var acceptedHTTP2Connections = 0
-    var refusedConnections = 0
     var accessLogDrops = 0
     let tls = TLSCounters()
 

@@ -8,6 +8,9 @@ struct WorkerMetrics: Sendable {
     let inFlight: Int
     let connections: Int
     let acceptedConnections: Int
+    let acceptPauses: [Int]
+    let handshakesInProgress: Int
+    let cutHandshakes: Int
     let acceptedHTTP2Connections: Int
     let accessLogDrops: Int
     let clientHandshakes: HandshakeCounts
@@ -33,6 +36,9 @@ struct WorkerMetrics: Sendable {
         self.inFlight = shard.inFlight
         self.connections = shard.connections
         self.acceptedConnections = shard.acceptedConnections
+        self.acceptPauses = shard.acceptPauses
+        self.handshakesInProgress = worker.loop.tls.handshakes.count
+        self.cutHandshakes = shard.cutHandshakes
         self.acceptedHTTP2Connections = shard.acceptedHTTP2Connections
         self.accessLogDrops = shard.accessLogDrops
         self.clientHandshakes = HandshakeCounts(shard.tls)
@@ -114,6 +120,9 @@ struct MetricsSum {
     private var inFlight = 0
     private var connections = 0
     private var accepted = 0
+    private var acceptPauses = [Int](repeating: 0, count: AcceptObstacle.allCases.count)
+    private var handshakesInProgress = 0
+    private var cutHandshakes = 0
     private var acceptedHTTP2 = 0
     private var accessLogDrops = 0
     private var client = HandshakeCounts()
@@ -127,6 +136,9 @@ struct MetricsSum {
         self.inFlight += worker.inFlight
         self.connections += worker.connections
         self.accepted += worker.acceptedConnections
+        for (index, count) in worker.acceptPauses.enumerated() { self.acceptPauses[index] += count }
+        self.handshakesInProgress += worker.handshakesInProgress
+        self.cutHandshakes += worker.cutHandshakes
         self.acceptedHTTP2 += worker.acceptedHTTP2Connections
         self.accessLogDrops += worker.accessLogDrops
         self.client.add(worker.clientHandshakes)
@@ -155,6 +167,18 @@ struct MetricsSum {
         text.counter(
             "gateway_connections_accepted_total", "Client connections accepted.",
             [([], self.accepted)])
+        text.counter(
+            "gateway_accept_pauses_total", "Times a worker stopped accepting for a while.",
+            AcceptObstacle.allCases.map {
+                ([("cause", $0.name)], self.acceptPauses[$0.rawValue])
+            })
+        text.gauge(
+            "gateway_tls_handshakes_in_progress", "Clients' handshakes begun and not finished.",
+            [([], Double(self.handshakesInProgress))])
+        text.counter(
+            "gateway_tls_handshakes_cut_total",
+            "Clients' handshakes that stood still while others waited, and were ended.",
+            [([], self.cutHandshakes)])
         text.counter(
             "gateway_http2_connections_accepted_total",
             "Client connections that agreed on HTTP/2.", [([], self.acceptedHTTP2)])

@@ -53,21 +53,25 @@ final class Deployment: Sendable {
     let endpointIndex: Int
     let configuration: DeploymentConfiguration
     let requestTimeout: TimeAmount
-    /// The name's bytes, for `azureml-model-deployment`.
-    let nameBytes: ByteBuffer
+    /// What answers of this deployment get.
+    let answerFields: FieldBlock
+    private let nameBytes: [UInt8]
 
     init(index: Int, endpointIndex: Int, configuration: DeploymentConfiguration) {
         self.index = index
         self.endpointIndex = endpointIndex
         self.configuration = configuration
         self.requestTimeout = .milliseconds(configuration.requestTimeoutMilliseconds)
-        self.nameBytes = ByteBuffer(string: configuration.name)
+        self.nameBytes = Array(configuration.name.utf8)
+        self.answerFields = FieldBlock([
+            "azureml-model-deployment": configuration.name,
+            "strict-transport-security": Exchange.strictTransportSecurity,
+        ])
     }
 
     func isNamed(_ range: Range<Int>, in head: MessageHead) -> Bool {
         head.withBytes(range) { span in
-            let nameBytes = self.nameBytes
-            let name = nameBytes.readableBytesUInt8Span
+            let name = self.nameBytes
             guard span.count == name.count else { return false }
             for index in name.indices where name[index] != span[index] { return false }
             return true

@@ -331,8 +331,7 @@ extension Gateway {
                 let channel: any Channel
                 do {
                     channel = try await Listener.open(
-                        address, on: worker.eventLoop, worker: worker.worker, listener: index,
-                        budget: parts.budget)
+                        address, on: worker.eventLoop, worker: worker.worker, listener: index)
                 } catch let error as IOError {
                     let configured = parts.snapshot.configuration.listeners[index].address
                     throw StartError.environment(Self.reason(error, configured))

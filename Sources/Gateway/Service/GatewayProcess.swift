@@ -15,6 +15,7 @@ package enum GatewayProcess {
     ) async throws {
         let configuration = try ConfigurationFile.read(
             path: configurationPath, environment: environment)
+        let watch = FileWatch(FileWatch.Files(configuration))
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
         let admin = try AdminServer(configuration)
         let gateway = try await Gateway.start(configuration, logger: logger)
@@ -25,8 +26,10 @@ package enum GatewayProcess {
             do {
                 let new = try ConfigurationFile.read(
                     path: configurationPath, environment: environment)
+                let files = FileWatch.Files(new)
                 try await gateway.reload(new)
                 try admin.reload(new)
+                watch.follow(files)
             } catch {
                 // What is in force stays in force.
                 gateway.reloadFailed()
@@ -40,10 +43,9 @@ package enum GatewayProcess {
                 try await admin.run(gateway, logger: logger)
             }
             group.addTask {
-                var watch = FileWatch(gateway.configuration)
                 while !Task.isCancelled {
                     try? await Task.sleep(for: .seconds(1))
-                    if watch.hasChanged(gateway.configuration) { await reload("file changed") }
+                    if watch.hasChanged() { await reload("file changed") }
                 }
             }
             group.addTask {

@@ -42,15 +42,15 @@ final class Backend {
 
 extension [Backend] {
     /// The one with the fewest exchanges among those not at rest; of equals, the next after `turn`.
-    func leastLoaded(turn: inout Int, excluding tried: Backend?) -> Backend? {
-        guard self.count > 1 else { return self.first { $0 !== tried } }
+    func leastLoaded(turn: inout Int, excluding tried: [Backend]) -> Backend? {
+        guard self.count > 1 else { return tried.isEmpty ? self.first : nil }
         turn = (turn + 1) % self.count
         let now = NIODeadline.now()
         var best: Backend?
         var bestIsAvailable = false
         for offset in self.indices {
             let backend = self[(turn + offset) % self.count]
-            guard backend !== tried else { continue }
+            guard !tried.contains(where: { $0 === backend }) else { continue }
             let isAvailable = backend.isAvailable(at: now)
             if let current = best {
                 guard isAvailable || !bestIsAvailable else { continue }

@@ -17,12 +17,16 @@ final class ClientConnection {
     let peerIdentity: String?
     /// Whether the peer's `x-forwarded-for` is believed.
     let isTrustedProxy: Bool
+    private let forwarded: FieldBlock
+    /// The endpoint key this connection proved last.
+    let provenToken = ProvenToken()
 
     init(channel: any Channel, proxied: SocketAddress?, tls: TLSHandler, snapshot: Snapshot) {
         let peer = channel.remoteAddress?.ipAddress.flatMap { IPAddress($0) }
         let client = proxied?.ipAddress.flatMap { IPAddress($0) } ?? peer
         self.address = client
         self.addressText = client.map(\.description) ?? "unix"
+        self.forwarded = Self.forwardedFields(self.addressText)
         let session = tls.session
         self.serverName = session?.serverName.map { Array($0.utf8) }
         self.tls = session
@@ -30,9 +34,19 @@ final class ClientConnection {
         self.isTrustedProxy = snapshot.configuration.trusts(client)
     }
 
+    /// What a backend is told of the client that sent `head`.
+    func forwardedFields(of head: MessageHead, in snapshot: Snapshot) -> FieldBlock {
+        guard self.isTrustedProxy else { return self.forwarded }
+        return Self.forwardedFields(self.origin(of: head, in: snapshot.configuration))
+    }
+
+    private static func forwardedFields(_ origin: String) -> FieldBlock {
+        FieldBlock(["x-forwarded-for": origin, "x-forwarded-proto": "https"])
+    }
+
     /// The client the request comes from: this peer, or where it is a trusted proxy, the rightmost
     /// address of `x-forwarded-for` that is not one.
-    func origin(of head: MessageHead, in configuration: GatewayConfiguration) -> String {
+    private func origin(of head: MessageHead, in configuration: GatewayConfiguration) -> String {
         guard self.isTrustedProxy else { return self.addressText }
         for field in head.fields.reversed() where field.name == .xForwardedFor {
             for text in head.string(field.valueRange).split(separator: ",").reversed() {

@@ -1,4 +1,4 @@
-internal import Cryptography
+internal import HTTPTransport
 
 /// A fast generator for what need not be secret: traffic shares, request ids, jitter.
 ///
@@ -28,22 +28,39 @@ struct FastRandom: RandomNumberGenerator {
 
 /// The 36 characters of a version 4 UUID (RFC 9562 section 5.4).
 struct UUIDText {
-    private(set) var bytes: InlineArray<36, UInt8>
+    private let high: UInt64
+    private let low: UInt64
 
     init(random: inout FastRandom) {
-        var high = random.next()
-        var low = random.next()
-        high = (high & 0xffff_ffff_ffff_0fff) | 0x4000
-        low = (low & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000
-        var bytes = InlineArray<36, UInt8>(repeating: UInt8(ascii: "-"))
-        var place = 35
-        for digit in 0..<32 {
-            if place == 8 || place == 13 || place == 18 || place == 23 { place -= 1 }
-            let nibble = UInt8(truncatingIfNeeded: (digit < 16 ? low : high) & 15)
-            bytes[place] = nibble < 10 ? 48 &+ nibble : 87 &+ nibble
-            place -= 1
-            if digit < 16 { low >>= 4 } else { high >>= 4 }
-        }
-        self.bytes = bytes
+        self.high = (random.next() & 0xffff_ffff_ffff_0fff) | 0x4000
+        self.low = (random.next() & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000
+    }
+
+    /// Appends the 36 characters.
+    func write(to output: inout ByteWriter) {
+        let second = Self.digits(UInt32(truncatingIfNeeded: self.high))
+        let third = Self.digits(UInt32(truncatingIfNeeded: self.low >> 32))
+        output.append(Self.digits(UInt32(truncatingIfNeeded: self.high >> 32)))
+        output.append("-")
+        output.append(UInt32(truncatingIfNeeded: second))
+        output.append("-")
+        output.append(UInt32(truncatingIfNeeded: second >> 32))
+        output.append("-")
+        output.append(UInt32(truncatingIfNeeded: third))
+        output.append("-")
+        output.append(UInt32(truncatingIfNeeded: third >> 32))
+        output.append(Self.digits(UInt32(truncatingIfNeeded: self.low)))
+    }
+
+    /// Eight hexadecimal digits, the most significant in the lowest byte: all at once, a byte each.
+    private static func digits(_ number: UInt32) -> UInt64 {
+        // Nibbles apart, the first of them lowest.
+        var word = UInt64(number.byteSwapped)
+        word = (word | word << 16) & 0x0000_ffff_0000_ffff
+        word = (word | word << 8) & 0x00ff_00ff_00ff_00ff
+        word = ((word >> 4) | (word << 8)) & 0x0f0f_0f0f_0f0f_0f0f
+        // 6 more than 9 carries into bit 4: those are letters, 39 characters further on.
+        let letters = ((word &+ 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101
+        return word &+ 0x3030_3030_3030_3030 &+ letters &* 39
     }
 }

@@ -28,14 +28,15 @@ enum Listener {
     /// (socket(7)), and none is handed from thread to thread.
     static func open(
         _ address: SocketAddress, on loop: any EventLoop, worker: NIOLoopBound<Worker>,
-        listener: Int, budget: ConnectionBudget
+        listener: Int
     ) async throws -> any Channel {
         let bootstrap = ServerBootstrap(group: loop)
             .serverChannelOption(.backlog, value: Self.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(AcceptGate(budget: budget))
+                    try channel.pipeline.syncOperations.addHandler(
+                        AcceptGate(worker: worker.value))
                 }
             }
             .childChannelOption(.maxMessagesPerRead, value: 1)
@@ -97,52 +98,4 @@ enum Listener {
 
     /// As many as the kernel takes (net.core.somaxconn).
     private static let backlog: Int32 = 4096
-}
-
-/// Stops accepting while there is no room: at the connection limit, and when the process or the
-/// system is out of file descriptors.
-///
-/// A connection that waits in the kernel's queue costs less than one that is accepted and refused.
-private final class AcceptGate: ChannelDuplexHandler {
-    typealias InboundIn = any Channel
-    typealias InboundOut = any Channel
-    typealias OutboundIn = Never
-
-    private let budget: ConnectionBudget
-    private var isPaused = false
-
-    init(budget: ConnectionBudget) {
-        self.budget = budget
-    }
-
-    func read(context: ChannelHandlerContext) {
-        if !self.isPaused, !self.budget.hasRoom { self.pause(context) }
-        if !self.isPaused { context.read() }
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if let error = error as? IOError,
-            [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(error.errnoCode)
-        {
-            self.pause(context)
-        } else {
-            context.fireErrorCaught(error)
-        }
-    }
-
-    private func pause(_ context: ChannelHandlerContext) {
-        guard !self.isPaused else { return }
-        self.isPaused = true
-        // To ask for no further read is not enough: after a failed accept(2) the one asked for is
-        // still pending, and the loop would try it again and again.
-        try? context.channel.syncOptions?.setOption(.autoRead, value: false)
-        context.eventLoop.assumeIsolated().scheduleTask(in: Self.pauseTime) {
-            self.isPaused = false
-            guard self.budget.hasRoom else { return self.pause(context) }
-            try? context.channel.syncOptions?.setOption(.autoRead, value: true)
-        }
-    }
-
-    /// 50 ms: as long as a connection may wait for one that closes.
-    private static let pauseTime = TimeAmount.milliseconds(50)
 }

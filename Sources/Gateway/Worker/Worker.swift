@@ -20,6 +20,8 @@ final class Worker {
     private var turns: [Int] = []
     private let verifier: EndpointKeyVerifier?
     private var keys: EndpointKeyTable?
+    /// When exchanges must be looked at again, Unix milliseconds.
+    private var nextKeyExpiry = Int64.max
     private let stateHealth: @Sendable () -> StateHealth
     /// As of the last housekeeping: the original is behind a lock.
     private var health = StateHealth.ready
@@ -62,6 +64,7 @@ final class Worker {
             let worker = bound.value
             worker.health = worker.stateHealth()
             worker.flushAccessLog()
+            if WallClock.now().milliseconds >= worker.nextKeyExpiry { worker.endUnadmitted() }
         }
     }
 
@@ -87,7 +90,14 @@ final class Worker {
     /// Takes over the keys of a new generation, and ends what was let in by one that is gone.
     func adopt(_ keys: EndpointKeyTable) {
         self.keys = keys
+        self.endUnadmitted()
+    }
+
+    /// Ends what was let in by a key that is no more, or has expired.
+    private func endUnadmitted() {
+        guard let keys else { return }
         let now = WallClock.now().milliseconds
+        self.nextKeyExpiry = keys.nextExpiry(afterMilliseconds: now)
         for exchange in Array(self.exchanges.values) {
             // By name: the exchange may have begun under a configuration with other numbers. An
             // endpoint that is no more has no keys to go by; what it has let in may finish.
@@ -110,6 +120,7 @@ extension Worker {
         let configuration = self.snapshot.configuration
         let settings = configuration.listeners[listener]
         let pipeline = channel.pipeline.syncOperations
+        try channel.syncOptions?.setOption(.recvAllocator, value: self.loop.tls.receiveBuffer)
         var proxy: ProxyProtocolHandler?
         if settings.proxyProtocol != .none {
             let handler = ProxyProtocolHandler(
@@ -140,6 +151,35 @@ extension Worker {
             self.connections[ObjectIdentifier(channel)] = nil
         }
     }
+
+    /// Why no connection may be accepted now; nil if one may.
+    var acceptObstacle: AcceptObstacle? {
+        guard self.budget.hasRoom else { return .connections }
+        return self.loop.tls.handshakes.count < Self.maximumHandshakes ? nil : .handshakes
+    }
+
+    /// Makes room for handshakes: of those that have taken longer than a second, the ones of the
+    /// network that has most of them end.
+    ///
+    /// Nobody can keep others out by beginning many handshakes and not going on, or only by doing
+    /// so from many networks. What counts is /24 of IPv4, /56 of IPv6.
+    func cutStalledHandshakes() {
+        let longest = NIODeadline.now() - Self.unhurriedHandshake
+        var stalled: [UInt128: [TLSHandler]] = [:]
+        for handshake in self.loop.tls.handshakes {
+            guard let began = handshake.handshakeBegan, began < longest else { continue }
+            let address = handshake.peerAddress?.ipAddress.flatMap { IPAddress($0) }
+            stalled[address?.sourceNetwork ?? 0, default: []].append(handshake)
+        }
+        guard let most = stalled.values.max(by: { $0.count < $1.count }) else { return }
+        for handshake in most { handshake.cutHandshake() }
+        self.metrics.cutHandshakes += most.count
+    }
+
+    /// 256: beyond, those that wait would only take longer.
+    private static let maximumHandshakes = 256
+    /// 1 s: three round trips around the world and a busy machine.
+    private static let unhurriedHandshake = TimeAmount.seconds(1)
 
     /// The connection of the version that TLS agreed on.
     private func makeConnection(
@@ -194,7 +234,7 @@ extension Worker {
 extension Worker {
     /// The least loaded backend of a deployment; nil if all were tried, or if the deployment is of
     /// a former configuration, where its number may be another's now.
-    func backend(of deployment: Deployment, excluding tried: Backend? = nil) -> Backend? {
+    func backend(of deployment: Deployment, excluding tried: [Backend] = []) -> Backend? {
         guard self.snapshot.has(deployment) else { return nil }
         return self.backends[deployment.index].leastLoaded(
             turn: &self.turns[deployment.index], excluding: tried)
@@ -202,7 +242,7 @@ extension Worker {
 
     /// Checks the caller's endpoint key.
     func authenticate(
-        _ head: MessageHead, _ endpoint: Endpoint
+        _ head: MessageHead, _ endpoint: Endpoint, proven: ProvenToken
     ) throws(GatewayError) -> EndpointKeyID {
         guard let keys, let verifier, self.health != .unavailable else {
             throw GatewayError(kind: .keysUnavailable, source: .internal, cause: "state not read")
@@ -213,7 +253,8 @@ extension Worker {
         let now = WallClock.now().milliseconds
         let answer = head.withRawBytes(head.fields[field].valueRange) {
             verifier.verify(
-                authorization: $0, endpoint: endpoint.index, in: keys, nowMilliseconds: now)
+                authorization: $0, endpoint: endpoint.index, in: keys, nowMilliseconds: now,
+                proven: proven)
         }
         switch answer {
         case .granted(let key):
@@ -272,10 +313,12 @@ extension Worker {
         switch deployment.version {
         case .http1:
             return ConnectionPool(
-                loop: self.loop, address: address.poolAddress, tls: tls, httpLimits: .response)
+                loop: self.loop, address: address.poolAddress, tls: tls, httpLimits: .response,
+                limits: deployment.poolLimits)
         case .http2:
             return HTTP2ConnectionPool(
-                loop: self.loop, address: address.poolAddress, tls: tls, httpLimits: .response)
+                loop: self.loop, address: address.poolAddress, tls: tls, httpLimits: .response,
+                limits: deployment.poolLimits)
         }
     }
 

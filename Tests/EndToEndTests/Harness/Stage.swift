@@ -13,7 +13,7 @@ struct StageSetup: Sendable {
     var endpointLines = ""
     /// Further lines of the deployment, each with its indentation of eight.
     var deploymentLines = ""
-    var requestTimeoutMilliseconds = 5000
+    var requestTimeoutMilliseconds = 20000
     /// Further deployments of the endpoint, indentation of six.
     var deployments = ""
     var traffic = "{blue: 100}"

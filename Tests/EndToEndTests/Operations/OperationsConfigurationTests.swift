@@ -100,6 +100,13 @@ struct OperationsConfigurationTests {
             "more connections than open files", 3,
             "limits.connections is 10000, but the process may open 150 files: lower it to 22",
             by: "true", prefix: "prlimit --nofile=150:150"),
+        // Root may lock as much as it likes, unless it lacks the capability.
+        Case(
+            "too little lockable memory", 3, "raise the limit of locked memory (ulimit -l",
+            by: "true",
+            prefix: "prlimit --memlock=65536:65536"
+                + (geteuid() == 0
+                    ? " setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock" : "")),
     ]
 
     @Test("A wrong configuration is refused with its place", arguments: Self.cases)

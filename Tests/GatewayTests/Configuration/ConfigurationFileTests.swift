@@ -204,16 +204,27 @@ struct ConfigurationCase: Sendable, CustomTestStringConvertible {
             SecretEnvironment.doubtful(in: environment) == ["AWS_SECRET_ACCESS_KEY", "PGPASSWORD"])
     }
 
+    @Test("a request for the keys of TLS sessions is refused")
+    func keyLog() throws {
+        let folder = try ConfigurationFolder()
+        #expect(folder.problems(Self.valid, environment: ["SSLKEYLOGFILE": ""]) == [])
+        #expect(
+            folder.problems(Self.valid, environment: ["SSLKEYLOGFILE": "/tmp/keys"]) == [
+                "environment variable SSLKEYLOGFILE asks for the keys of TLS sessions in a file; "
+                    + "scoregate never writes them: unset it"
+            ])
+    }
+
     @Test("a key that others may read is refused")
     func openKeys() throws {
         let folder = try ConfigurationFolder()
         try folder.write("gateway.key", "x", mode: 0o644)
-        try folder.write("root.key", "x", mode: 0o640)
+        try folder.write("root.key", "x", mode: 0o660)
         let problem = "holds a secret but its mode 0644 lets group or others at it: chmod 600"
         #expect(
             folder.problems(Self.valid) == [
                 "4:18: root key root.key: "
-                    + problem.replacing("0644", with: "0640"),
+                    + problem.replacing("0644", with: "0660"),
                 "14:48: gateway.key: \(problem)",
             ])
     }

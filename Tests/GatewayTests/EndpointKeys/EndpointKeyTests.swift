@@ -31,11 +31,13 @@ import Testing
 
     private static func verify(
         _ verifier: EndpointKeyVerifier, _ value: String, endpoint: Int = 0,
-        _ table: EndpointKeyTable, now: Int64 = EndpointKeyTests.now
+        _ table: EndpointKeyTable, now: Int64 = EndpointKeyTests.now,
+        proven: ProvenToken = ProvenToken()
     ) -> EndpointKeyAnswer {
         let bytes = Array(value.utf8)
         return verifier.verify(
-            authorization: bytes.rawSpan, endpoint: endpoint, in: table, nowMilliseconds: now)
+            authorization: bytes.rawSpan, endpoint: endpoint, in: table, nowMilliseconds: now,
+            proven: proven)
     }
 
     private static func isDenied(_ answer: EndpointKeyAnswer) -> Bool {
@@ -55,6 +57,35 @@ import Testing
                 #expect(texts.insert(text).inserted)
             }
         }
+    }
+
+    @Test("what a connection proved before is asked anew of the table each time")
+    func proven() throws {
+        let pepper = try SystemRandom.secret(count: 32)
+        let verifier = try EndpointKeyVerifier(pepper: pepper)
+        let (iris, first) = try Self.make(pepper: pepper)
+        let (_, second) = try Self.make(slot: .secondary, pepper: pepper)
+        let id = try #require(EndpointKeyID(first.kid))
+        let table = Self.table([first, second])
+        let proven = ProvenToken()
+        for _ in 0..<3 {
+            #expect(Self.verify(verifier, "Bearer \(iris)", table, proven: proven) == .granted(id))
+        }
+        let granted = Array("Bearer \(iris)".utf8)
+        let digest = proven.digest(of: granted.rawSpan) ?? .zero
+        #expect(ConstantTime.equal(digest, first.digest))
+        #expect(
+            Self.verify(verifier, "Bearer \(iris)", endpoint: 1, table, proven: proven)
+                == .denied(id))
+        #expect(
+            Self.verify(verifier, "Bearer \(iris)", Self.table([second]), proven: proven)
+                == .denied(id))
+        let other = "Bearer \(iris.dropLast())\(iris.last == "0" ? "1" : "0")"
+        #expect(Self.verify(verifier, other, table, proven: proven) == .denied(id))
+        #expect(proven.digest(of: Array(other.utf8).rawSpan) == nil)
+        #expect(Self.verify(verifier, "Bearer \(iris)", table, proven: proven) == .granted(id))
+        // A refused token is not remembered.
+        #expect(Self.verify(verifier, other, table, proven: ProvenToken()) == .denied(id))
     }
 
     @Test("a key is granted for its endpoint alone")
@@ -165,7 +196,7 @@ import Testing
                     for _ in 0..<50 {
                         _ = verifier.verify(
                             authorization: bytes.rawSpan, endpoint: 0, in: table,
-                            nowMilliseconds: Self.now)
+                            nowMilliseconds: Self.now, proven: ProvenToken())
                     }
                 }
                 least[index] = min(least[index], time)

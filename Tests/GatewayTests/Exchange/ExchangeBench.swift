@@ -76,6 +76,14 @@ final class ExchangeBench: Sendable {
         _ = try self.ring.withLock { try $0.revoke(endpoint: "iris", slot: .primary) }
     }
 
+    /// Replaces the key; the one the bench asks with stays good for the grace.
+    func regenerate(graceMilliseconds: Int64) throws {
+        _ = try self.ring.withLock {
+            try $0.regenerate(
+                endpoint: "iris", slot: .primary, graceMilliseconds: graceMilliseconds)
+        }
+    }
+
     /// Asks once; `key` nil sends no Authorization.
     func ask(
         _ method: HTTPMethod = .get, _ target: String = "/score",

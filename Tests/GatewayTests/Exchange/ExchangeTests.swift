@@ -35,7 +35,7 @@ struct ExchangeTests {
             return .send("HTTP/1.1 \(status) X\r\nContent-Length: 2\r\nA: b\r\n\r\nhi")
         }
         let bench = try await ExchangeBench([backend], wire: wire) {
-            $0.endpoints[0].deployments[0].requestTimeoutMilliseconds = 100
+            $0.endpoints[0].deployments[0].requestTimeoutMilliseconds = 2000
         }
         try await self.with(bench) { bench in
             for status in [200, 201, 302, 404, 429, 500, 503] {
@@ -81,6 +81,70 @@ struct ExchangeTests {
             }
             #expect(backend.requests.count == 4)
             #expect(backend.requests.allSatisfy { $0.hasSuffix("\r\n\r\ndata") })
+        }
+    }
+
+    @Test("every other backend is tried, also after a stale connection")
+    func failoverToTheLast() async throws {
+        var ports: [Int] = []
+        for _ in 0..<4 { ports.append(try await ScriptedBackend.freePort()) }
+        let backend = try await ScriptedBackend { _, _, _ in .ok() }
+        try await self.with(try await ExchangeBench([backend], extraPorts: ports)) { bench in
+            for _ in 0..<5 {
+                let status = try await bench.ask().status
+                #expect(status == 200)
+            }
+            #expect(backend.requests.count == 5)
+        }
+    }
+
+    @Test(
+        "a full pool is overload and no failure of its backend",
+        arguments: [
+            (EndpointConfiguration.WireCompatibility.managed, 429), (.kubernetes, 503),
+            (.transparent, 429),
+        ])
+    func overload(wire: EndpointConfiguration.WireCompatibility, status: Int) async throws {
+        let backend = try await ScriptedBackend { _, _, _ in .ok() }
+        let bench = try await ExchangeBench([backend], wire: wire) {
+            $0.endpoints[0].deployments[0].poolLimits.waiting = 0
+        }
+        try await self.with(bench) { bench in
+            for _ in 0..<4 {
+                let answer = try await bench.ask()
+                #expect(answer.status == status)
+                #expect(answer.body.isEmpty)
+                #expect(answer.value(of: "content-type")?.hasPrefix("text/plain") == true)
+                #expect(
+                    answer.value(of: "ms-azureml-model-error-reason")
+                        == "too_many_pending_request")
+            }
+            let metrics = try await bench.gateway.metrics()
+            let healthy = metrics.split(separator: "\n").filter {
+                $0.hasPrefix("gateway_backend_healthy{")
+            }
+            #expect(healthy.count == 1)
+            #expect(healthy.allSatisfy { $0.hasSuffix(" 1") })
+        }
+    }
+
+    @Test("a key whose grace ends takes what it let in with it")
+    func graceEnds() async throws {
+        let backend = try await ScriptedBackend { _, _, text in
+            text.hasPrefix("GET /silent ") ? .nothing : .ok()
+        }
+        try await self.with(try await ExchangeBench([backend])) { bench in
+            async let answer = bench.ask(.get, "/silent")
+            while backend.requests.isEmpty { await Task.yield() }
+            try bench.regenerate(graceMilliseconds: 1_500)
+            #expect(try await bench.ask().status == 200)
+            let start = ContinuousClock.now
+            do {
+                _ = try await answer
+                Issue.record("answered")
+            } catch is StreamError {}
+            #expect(ContinuousClock.now - start < .seconds(3))
+            #expect(try await bench.ask().status == 401)
         }
     }
 
@@ -204,6 +268,10 @@ struct ExchangeTests {
             // It came to its own end, the deadline, and was not cut.
             let status = try await answer.status
             #expect(status == 408)
+            let metrics = try await bench.gateway.metrics()
+            let labels = #"endpoint="iris",deployment="blue""#
+            #expect(metrics.contains("gateway_requests_total{\(labels),status=\"408\"} 1\n"))
+            #expect(metrics.contains("gateway_requests_in_flight 0\n"))
         }
     }
 
@@ -227,7 +295,8 @@ struct ExchangeTests {
         let ids = try RequestIDs(head, random: &random)
         let answered = [ids.requestID, ids.answeredMSRequestID, ids.answeredClientRequestID].map {
             var text = ByteBuffer()
-            ids.write($0, of: head, to: &text)
+            let id = $0
+            text.write(atMost: 100) { ids.write(id, of: head, to: &$0) }
             return text.readableBytes == 36 ? "*" : String(buffer: text)
         }
         #expect(answered == Array(row[3...]))
