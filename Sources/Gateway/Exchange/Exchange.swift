@@ -27,9 +27,7 @@ final class Exchange {
     private var phase = Phase.idle
     private var head: MessageHead?
     private var ids: RequestIDs
-    /// What of the body has to be sent on a connection still to be made, perhaps once more.
-    ///
-    /// A copy: what the connection read into is used for the next read.
+    /// What of the body may have to be sent, perhaps once more; a copy, so that the read buffer is free.
     private var heldBody = ByteBuffer()
     /// Whether all of the body is held, to be repeated where a pooled connection was stale.
     private var holdsBody = false
@@ -40,8 +38,7 @@ final class Exchange {
     private var hasRetried = false
     /// Backends that had no connection to give.
     private var tried: [Backend] = []
-    /// Whether a backend is being asked for within the reading of a request: what is sent to it
-    /// then leaves when the reading is done, head and body together.
+    /// Whether what is sent to a backend leaves when the present reading is done, head and body.
     private var isChoosing = false
     /// What the log and the metrics will say of this exchange.
     private(set) var record = ExchangeRecord()
@@ -211,7 +208,9 @@ extension Exchange: RequestReceiver {
         let forwarded = self.client.forwardedFields(of: head, in: self.worker.snapshot)
         head.remove(Self.removedFromRequests)
         head.append(forwarded)
-        if case .made = self.ids.requestID { self.append("x-request-id", .made, to: head) }
+        if case .made = self.ids.requestID {
+            self.ids.append("x-request-id", .made, of: nil, to: head)
+        }
     }
 }
 
@@ -335,9 +334,8 @@ extension Exchange: ResponseReceiver {
         self.connection.setReading(isWritable)
     }
 
-    /// A pooled connection that closed without a byte of an answer was most likely stale: safe
-    /// methods are asked again, once, on a new one; others where the deployment says that they may.
-    /// What the backend says it has not touched may always be asked again, if it is still held.
+    /// Whether to ask again, once, on a new connection: what the backend says it has not touched, and
+    /// what went to a stale one, if it is safe or the deployment allows it.
     private func mayRetry(_ upstream: any ClientStream, after error: StreamError) -> Bool {
         guard !self.hasRetried, !self.isAnswerBegun, let head, let deployment else { return false }
         if case .refused = error { return self.framing == .none || self.holdsBody }
@@ -453,9 +451,7 @@ extension Exchange {
     }
 
     private func appendCommonFields(to head: MessageHead) {
-        self.append("x-request-id", self.ids.requestID, to: head)
-        self.append("x-ms-request-id", self.ids.answeredMSRequestID, to: head)
-        self.append("x-ms-client-request-id", self.ids.answeredClientRequestID, to: head)
+        self.ids.appendAnswered(of: self.head, to: head)
         head.append(self.deployment?.answerFields ?? Self.answerFields)
         if head.index(of: .date) == nil {
             let second = self.worker.unixSecond
@@ -478,13 +474,6 @@ extension Exchange {
             self.record, endpoint: self.endpoint, deployment: self.deployment, head: self.head,
             ids: self.ids, client: self.client)
         self.phase = .idle
-    }
-
-    private func append(_ name: StaticString, _ id: RequestIDs.Source, to head: MessageHead) {
-        if case .absent = id { return }
-        head.append(name, atMost: RequestIDs.maximumCharacters) {
-            self.ids.write(id, of: self.head, to: &$0)
-        }
     }
 }
 

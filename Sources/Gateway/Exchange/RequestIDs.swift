@@ -62,6 +62,23 @@ struct RequestIDs {
         }
     }
 
+    /// Appends the three ids of an answer to its head; `request` is the head they came with.
+    func appendAnswered(of request: MessageHead?, to head: MessageHead) {
+        self.append("x-request-id", self.requestID, of: request, to: head)
+        self.append("x-ms-request-id", self.answeredMSRequestID, of: request, to: head)
+        self.append("x-ms-client-request-id", self.answeredClientRequestID, of: request, to: head)
+    }
+
+    /// Appends one id as a field, unless it is absent.
+    func append(
+        _ name: StaticString, _ id: Source, of request: MessageHead?, to head: MessageHead
+    ) {
+        if case .absent = id { return }
+        head.append(name, atMost: Self.maximumCharacters) {
+            self.write(id, of: request, to: &$0)
+        }
+    }
+
     private static func source(_ field: HeadField, isMSField: Bool) throws(GatewayError) -> Source {
         guard field.valueLength > 0 else { return isMSField ? .absent : .made }
         guard field.valueLength <= self.maximumCharacters else {
