@@ -209,7 +209,7 @@ extension Exchange: RequestReceiver {
         head.remove(Self.removedFromRequests)
         head.append(forwarded)
         if case .made = self.ids.requestID {
-            self.ids.append("x-request-id", .made, of: nil, to: head)
+            self.ids.append(.xRequestID, .made, of: nil, to: head)
         }
     }
 }

@@ -64,17 +64,23 @@ struct RequestIDs {
 
     /// Appends the three ids of an answer to its head; `request` is the head they came with.
     func appendAnswered(of request: MessageHead?, to head: MessageHead) {
-        self.append("x-request-id", self.requestID, of: request, to: head)
-        self.append("x-ms-request-id", self.answeredMSRequestID, of: request, to: head)
-        self.append("x-ms-client-request-id", self.answeredClientRequestID, of: request, to: head)
+        self.append(.xRequestID, self.requestID, of: request, to: head)
+        self.append(.xMSRequestID, self.answeredMSRequestID, of: request, to: head)
+        self.append(.xMSClientRequestID, self.answeredClientRequestID, of: request, to: head)
     }
 
     /// Appends one id as a field, unless it is absent.
     func append(
-        _ name: StaticString, _ id: Source, of request: MessageHead?, to head: MessageHead
+        _ field: FieldName, _ id: Source, of request: MessageHead?, to head: MessageHead
     ) {
         if case .absent = id { return }
-        head.append(name, atMost: Self.maximumCharacters) {
+        let name: StaticString =
+            switch field {
+            case .xMSRequestID: "x-ms-request-id"
+            case .xMSClientRequestID: "x-ms-client-request-id"
+            default: "x-request-id"
+            }
+        head.append(name, as: field, atMost: Self.maximumCharacters) {
             self.write(id, of: request, to: &$0)
         }
     }
