@@ -74,12 +74,16 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOTLS", package: "swift-nio"),
             ], swiftSettings: strict),
+        .target(name: "SealedLog", dependencies: ["Cryptography"], swiftSettings: strict),
         .target(name: "Cryptography", dependencies: ["COpenSSL"], swiftSettings: strict),
         .systemLibrary(
             name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
 
         .testTarget(
             name: "CryptographyTests", dependencies: ["Cryptography"], swiftSettings: strict),
+        .testTarget(
+            name: "SealedLogTests", dependencies: ["SealedLog", "Cryptography"],
+            exclude: ["format-vectors.json", "sealed_log.py"], swiftSettings: strict),
         .testTarget(
             name: "StateTests", dependencies: ["State", "Cryptography"], swiftSettings: strict),
         .testTarget(
