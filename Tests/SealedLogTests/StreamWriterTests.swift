@@ -202,15 +202,15 @@ import Testing
             writer.write(now: log.time)
         }
         let cut = log.time.unixMilliseconds - 40 * 60_000
-        #expect(try writer.expire(writtenBefore: cut, now: log.time) == 4)
+        #expect(try writer.expire(writtenBefore: cut, now: log.time) == 3)
         #expect(try writer.expire(writtenBefore: cut, now: log.time) == 0)
         writer.close(now: log.time)
         let (report, entries) = try log.read()
         #expect(report.findings == [])
-        #expect(entries.first?.sequence == 12)
+        #expect(entries.first?.sequence == 9)
         let names = try log.segments()
         try log.files.remove(log.folder + "/" + names[0].text)
         let missing = try log.read().report
-        #expect(missing.findings == [.missing(0...4)])
+        #expect(missing.findings == [.missing(0...3)])
     }
 }

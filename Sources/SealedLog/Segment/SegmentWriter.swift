@@ -120,11 +120,11 @@ package final class SegmentWriter {
             .entries, payload.rawSpan, flags, firstSequence: firstSequence, entries: entries)
     }
 
-    /// Seals and writes what was found of the segment before; must be the first frame.
+    /// Seals and writes what was found of a segment before; must come before all entries.
     package func append(
         _ recovery: RecoveryPayload, nextSequence: UInt64
     ) throws(SealedLogError) {
-        precondition(self.frames == 0, "what was found comes first")
+        precondition(self.entries == 0, "what was found comes first")
         try self.append(.recovery, recovery.encoded.rawSpan, [], firstSequence: nextSequence)
     }
 

@@ -84,9 +84,13 @@ extension StreamWriter {
     /// Finds the last segment of the stream, and those without an end.
     func findLast() throws(SealedLogError) {
         let names = try StreamFolder.segments(in: self.folder, self.log.files)
+        // A process that was killed may have left bytes and names that are there to read and not yet
+        // durable: what is going to be named must outlive a loss of power.
+        try self.log.files.synchronizeFolder(self.folder)
         var sequence: UInt64?
         var mustName = true
         for name in names.reversed() where mustName || sequence == nil {
+            try self.makeDurable(name)
             let scan = try SegmentScan(
                 name, of: self.streamID, in: self.folder, self.ciphers, self.log.files)
             if self.found == nil {
@@ -101,6 +105,12 @@ extension StreamWriter {
         }
         self.nextSequence = sequence ?? 0
         self.durableSequence = self.nextSequence
+    }
+
+    private func makeDurable(_ name: SegmentName) throws(SealedLogError) {
+        let file = try self.log.files.open(self.folder + "/" + name.text)
+        defer { self.log.files.close(file) }
+        try self.log.files.synchronize(file)
     }
 
     func keyAge(_ now: LogTime) -> UInt64 {
