@@ -145,11 +145,20 @@ package final class SegmentWriter {
         self.durable = (self.frames, self.bytes, self.head)
     }
 
-    /// Writes the index that is due and the final frame, and makes the file durable and read-only.
+    /// Writes the index that is due, and returns once all that was written is durable.
+    ///
+    /// Comes before ``finish(_:nextSequence:)``: where a final frame is on disk, all before it must
+    /// be, because whoever scans without a key sees only that it is there.
+    package func prepareToFinish(nextSequence: UInt64) throws(SealedLogError) {
+        if !self.index.frames.isEmpty { try self.appendIndex(nextSequence: nextSequence) }
+        try self.synchronize()
+    }
+
+    /// Writes the final frame, and makes the file durable and read-only.
     package func finish(
         _ reason: FinalPayload.Reason, nextSequence: UInt64
     ) throws(SealedLogError) {
-        if !self.index.frames.isEmpty { try self.appendIndex(nextSequence: nextSequence) }
+        precondition(self.durable.frames == self.frames, "a segment is prepared for its end")
         let times = self.times ?? 0...0
         try self.appendFinal(
             FinalPayload(

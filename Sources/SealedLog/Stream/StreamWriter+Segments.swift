@@ -21,6 +21,8 @@ extension StreamWriter {
     /// Ends the segment; what was written to it is then durable.
     func endSegment(_ reason: FinalPayload.Reason) throws(SealedLogError) {
         guard let segment = self.segment else { return }
+        try segment.prepareToFinish(nextSequence: self.unwrittenSequence)
+        self.forgetDurable()
         try segment.finish(reason, nextSequence: self.unwrittenSequence)
         self.segment = nil
         self.previous = (
@@ -28,7 +30,6 @@ extension StreamWriter {
             segment.head
         )
         self.noteAnchor(segment)
-        self.forgetDurable()
     }
 
     /// Begins the next segment: names what has no end before it, then writes all that waits.

@@ -22,7 +22,9 @@ package final class StreamReader {
         var name: SegmentName
         var head: ChainHead
         var fault: (SegmentFault, frame: UInt64)?
-        var isNamed = false
+        /// The chain's head over its bytes as they are, where it ends with a final frame but has a
+        /// frame that cannot be opened.
+        var headAsFound: ChainHead?
     }
 
     /// Prepares to read a stream.
@@ -121,13 +123,12 @@ package final class StreamReader {
         let source = try SegmentSource(self.folder + "/" + name.text, self.files)
         var present = Previous(name: name, head: .zero)
         let recovery = self.recoveries[name.segmentID]
-        present.isNamed = recovery != nil
         let header: SegmentHeader
         do throws(SealedLogError) {
             header = try source.header()
         } catch .segment(let fault, _, _) {
-            present.fault = (fault, 0)
-            try self.judge(present, source, nil, recovery, isLast)
+            present.fault = (fault, frame: 0)
+            try self.judge(&present, source, nil, recovery, isLast)
             self.link(previous, name, nil)
             return present
         }
@@ -139,6 +140,11 @@ package final class StreamReader {
         }
         self.link(previous, name, header)
         self.check(header, name, anchor)
+        if let previous, let fault = previous.fault, let head = previous.headAsFound,
+            head != header.previousHead
+        {
+            self.report.findings.append(.segment(previous.name, fault.0, frame: fault.frame))
+        }
         let reader: SegmentReader
         do throws(SealedLogError) {
             reader = try self.reader(of: source, header)
@@ -149,9 +155,12 @@ package final class StreamReader {
             self.report.findings.append(.logKey(name, problem))
             return present
         } catch .segment(let fault, _, _) {
-            present.fault = (fault, 0)
-            try self.judge(present, source, nil, recovery, isLast)
+            present.fault = (fault, frame: 0)
+            try self.judge(&present, source, nil, recovery, isLast)
             return present
+        }
+        if let previous, previous.headAsFound == header.previousHead, let fault = previous.fault {
+            self.report.notes.append(.lostBeforeRecovery(previous.name, frame: fault.frame))
         }
         let hasAnchor = anchor?.segmentID == name.segmentID
         var isAnchored = !hasAnchor || reader.head == anchor?.head
@@ -172,7 +181,7 @@ package final class StreamReader {
         present.head = reader.head
         self.report.frames += reader.frames
         if !isAnchored { self.report.findings.append(.truncated(name)) }
-        try self.judge(present, source, reader, recovery, isLast)
+        try self.judge(&present, source, reader, recovery, isLast)
         if let recovery {
             present.head = recovery.head
             present.fault = nil
@@ -235,7 +244,7 @@ package final class StreamReader {
 
     /// Decides what the end of a segment means.
     private func judge(
-        _ present: Previous, _ source: SegmentSource, _ reader: SegmentReader?,
+        _ present: inout Previous, _ source: SegmentSource, _ reader: SegmentReader?,
         _ recovery: RecoveryPayload?, _ isLast: Bool
     ) throws(SealedLogError) {
         let name = present.name
@@ -249,6 +258,11 @@ package final class StreamReader {
                     return
                 }
                 self.report.notes.append(.open(name, torn: fault == .torn))
+            case .aead, .padding, .finalContent:
+                // The segment after it says whether its writer found it so.
+                if !isLast { present.headAsFound = try self.headAsFound(of: source) }
+                guard present.headAsFound == nil else { return }
+                self.report.findings.append(.segment(name, fault, frame: frame))
             default:
                 self.report.findings.append(.segment(name, fault, frame: frame))
             }
@@ -267,6 +281,15 @@ package final class StreamReader {
             return
         }
         try self.judgeTorn(source, name, recovery)
+    }
+
+    /// The chain's head over the frames of a segment that ends with a final one, whatever is in them.
+    private func headAsFound(of source: SegmentSource) throws(SealedLogError) -> ChainHead? {
+        let reader = try SegmentReader(structureOf: source, try source.header(), self.ciphers)
+        while true {
+            guard case .end(let fault) = try reader.next() else { continue }
+            return fault == nil ? reader.head : nil
+        }
     }
 
     private func judgeTorn(

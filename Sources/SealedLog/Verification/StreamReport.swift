@@ -38,8 +38,9 @@ package struct StreamReport: Equatable, Sendable {
         case recovered(SegmentName, RecoveryPayload)
         /// As above, but bytes after the whole frames changed since: they never became durable.
         case tornChanged(SegmentName)
-        /// The frames from this one to the end of the whole ones cannot be opened, and were so when
-        /// the segment was recovered: a loss of power took bytes that had not become durable.
+        /// The frames from this one on cannot be opened, and were so already when the next segment was
+        /// begun: a loss of power took bytes that had not become durable, or somebody changed them
+        /// while nobody wrote. Only an anchor tells these apart.
         case lostBeforeRecovery(SegmentName, frame: UInt64)
         /// Entries were lost on the way to the log.
         case gap(SegmentName, GapPayload)
