@@ -5,7 +5,9 @@ import Testing
 @testable import SealedLog
 
 /// The power is lost after each operation, and what was not synchronised is kept, cut, holed or
-/// lost piece by piece. A round has some 250 cases; `SCOREGATE_SOAK` makes it two rounds for each
+/// lost piece by piece.
+///
+/// A round has some 250 cases; `SCOREGATE_SOAK` makes it two rounds for each
 /// five, so that its usual 1,000 give 100,000 cases.
 @Suite struct PowerCutSoak {
     static let rounds =

@@ -207,7 +207,7 @@ import Testing
         writer.close(now: log.time)
         let (report, entries) = try log.read()
         #expect(report.findings == [])
-        #expect(entries.first?.sequence == 9)
+        #expect(entries.first?.sequence == 6)
         let names = try log.segments()
         try log.files.remove(log.folder + "/" + names[0].text)
         let missing = try log.read().report

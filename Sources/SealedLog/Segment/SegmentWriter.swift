@@ -74,6 +74,9 @@ package final class SegmentWriter {
         }
     }
 
+    /// Whether an entry began in it.
+    package var hasEntries: Bool { self.entries > 0 }
+
     /// How many bytes of payload a frame takes.
     package var payloadCapacity: Int {
         self.header.largestFrameBytes

@@ -5,10 +5,15 @@ extension StreamWriter {
     /// Where the stream's segments lie.
     package var folder: String { self.log.folder(of: self.streamID) }
 
-    /// Begins another segment where what waits would not fit into the present one.
+    /// Begins another segment where what waits does not fit into the present one any more, or comes
+    /// later than it may last.
     func makeRoom(_ now: LogTime) throws(SealedLogError) {
+        guard let segment = self.segment, self.unwritten < self.retained.count else { return }
         let waiting = self.retained[self.unwritten...].reduce(0) { $0 + $1.payload.count }
-        guard let segment = self.segment, !segment.hasRoom(forPayload: waiting) else { return }
+        guard
+            !segment.hasRoom(forPayload: waiting)
+                || now.monotonicNanoseconds &- self.segmentBegan >= SegmentLimits.nanoseconds
+        else { return }
         try self.turnOver(.limit, now)
     }
 

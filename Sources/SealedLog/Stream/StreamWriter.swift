@@ -127,6 +127,13 @@ package final class StreamWriter {
         try self.synchronize()
     }
 
+    /// When the present segment must end, in monotonic nanoseconds; nil while it has no entries, so
+    /// that a stream nobody uses makes no files.
+    package var segmentDeadline: UInt64? {
+        guard let segment = self.segment, segment.hasEntries else { return nil }
+        return self.segmentBegan + SegmentLimits.nanoseconds
+    }
+
     /// The anchor, if it changed since it was taken last.
     package func takeAnchor() -> StreamAnchor? {
         guard self.hasNewAnchor else { return nil }
@@ -228,17 +235,21 @@ package final class StreamWriter {
     /// where the present one is 15 minutes old.
     package func write(now: LogTime) {
         self.attempt(now) { () throws(SealedLogError) in
-            try self.writePending()
-            if now.monotonicNanoseconds &- self.segmentBegan >= SegmentLimits.nanoseconds {
+            self.framePending()
+            if let deadline = self.segmentDeadline, now.monotonicNanoseconds >= deadline {
                 try self.turnOver(.limit, now)
             }
+            try self.makeRoom(now)
+            try self.writeRetained()
         }
     }
 
     /// Writes what waits and returns once it is durable; false if that failed, see ``failure``.
     package func synchronize(now: LogTime) -> Bool {
         self.attempt(now) { () throws(SealedLogError) in
-            try self.writePending()
+            self.framePending()
+            try self.makeRoom(now)
+            try self.writeRetained()
             try self.synchronize()
         }
         return self.failure == nil && self.retained.isEmpty

@@ -71,11 +71,11 @@ package final class LogWriter {
         var deadline: UInt64?
         for number in self.streams.keys {
             self.doWhatIsDue(number, now, &outcomes)
-            if let next = self.streams[number]?.writer.failure == nil
-                ? self.streams[number]?.schedule.deadline : self.streams[number]?.nextTry
-            {
-                deadline = min(deadline ?? .max, next)
-            }
+            guard let stream = self.streams[number] else { continue }
+            let next =
+                stream.writer.failure == nil
+                ? [stream.schedule.deadline, stream.writer.segmentDeadline] : [stream.nextTry]
+            deadline = (next + [deadline]).compactMap { $0 }.min()
         }
         if !outcomes.isEmpty { self.report(outcomes) }
         return deadline
@@ -144,7 +144,11 @@ package final class LogWriter {
             switch stream.schedule.action(
                 at: now.monotonicNanoseconds, unsynchronizedBytes: writer.unsynchronizedBytes)
             {
-            case .nothing: break
+            case .nothing:
+                guard let end = writer.segmentDeadline, now.monotonicNanoseconds >= end else {
+                    break
+                }
+                writer.write(now: now)
             case .write:
                 writer.write(now: now)
                 self.streams[number]?.schedule.wrote()
