@@ -15,30 +15,30 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
 
     private let loop: LoopContext
     private let limits: HTTPLimits
-    private let timeouts: ServerTimeouts
-    private let timer: DeadlineTimer
+    let timeouts: ServerTimeouts
+    let timer: DeadlineTimer
     private let makeReceiver: (HTTP1ServerConnection) -> any RequestReceiver
 
-    private var channelContext: ChannelHandlerContext?
-    private var receiver: (any RequestReceiver)?
+    var channelContext: ChannelHandlerContext?
+    var receiver: (any RequestReceiver)?
     private var input = ConnectionInput()
-    private let output: ConnectionOutput
+    let output: ConnectionOutput
     private var parser: HTTP1RequestParser
     private var decoder: HTTP1BodyDecoder
     /// Borrowed from the loop while there is a request; ``LoopContext/noHead`` otherwise.
     private var head: MessageHead
-    private var reading = Reading.head
-    private var writing = Writing.complete
+    var reading = Reading.head
+    var writing = Writing.complete
     /// Whether another request may follow the answer being written.
     private var persists = true
     private var isDraining = false
     private var isProcessing = false
-    private var isReadingPaused = false
-    private var pace = Pace()
-    private var answerPace = Pace()
+    var isReadingPaused = false
+    var pace = Pace()
+    var answerPace = Pace()
     /// Whether the client waits for our word before it sends its body.
-    private var continuePending = false
-    private var isHeadBegun = false
+    var continuePending = false
+    var isHeadBegun = false
     /// Whether the current request's whole body was read together with its head: an early answer
     /// need not close the connection then.
     private var bodyIsHere = false
@@ -376,7 +376,7 @@ extension HTTP1ServerConnection {
     }
 
     /// Answers bytes that are not a request, or not the rest of one, and closes.
-    private func refuse(_ error: HTTPError) {
+    func refuse(_ error: HTTPError) {
         let hadExchange = self.hasExchange
         // Another protocol than TLS agreed on gets no answer.
         guard hadExchange || !self.input.startsHTTP2 else { return self.abort() }
@@ -457,61 +457,4 @@ extension HTTP1ServerConnection {
     private static let maximumDiscardedBytes = 16 << 20
     private static let discardTime = TimeAmount.seconds(2)
     private static let maximumPipelinedBytes = 65_536  // one read's worth
-}
-
-// MARK: - Time
-
-extension HTTP1ServerConnection: DeadlineOwner {
-    /// The client took too long for what it was to do.
-    package func deadlinePassed(_ timer: DeadlineTimer, now: NIODeadline) {
-        switch self.reading {
-        case .head where self.isHeadBegun:
-            self.refuse(.timedOut)
-        case .head, .discarding:
-            self.channelContext?.close(promise: nil)
-        case .body:
-            self.checkPace(now: now)
-        case .complete, .refused:
-            self.checkReader(now: now)
-        }
-        self.flush()
-    }
-
-    private func checkPace(now: NIODeadline) {
-        let hasRoom = !self.isReadingPaused && !self.continuePending
-        if hasRoom,
-            self.pace.isBelow(self.timeouts.minimumPace, at: now, bytes: self.requestBodyBytes)
-        {
-            self.refuse(.timedOut)
-        } else {
-            self.pace.restart(at: now, bytes: self.requestBodyBytes)
-            self.timer.set(now + self.timeouts.paceInterval)
-        }
-    }
-
-    /// A client that does not take its answer is let go after a stall without progress.
-    private func checkReader(now: NIODeadline) {
-        guard let channelContext else { return }
-        if self.isWritable {
-            self.timer.set(now + self.timeouts.idle)
-        } else if self.drainedBytes - self.answerPace.bytes < Self.minimumProgressBytes {
-            self.receiver?.requestFailed(.tooSlow)
-            self.writing = .complete
-            channelContext.close(promise: nil)
-        } else {
-            self.answerPace.restart(at: now, bytes: self.drainedBytes)
-            self.timer.set(now + self.timeouts.stall)
-        }
-    }
-
-    /// Bytes that left the channel's queue since the connection began.
-    private var drainedBytes: Int {
-        guard let options = self.channelContext?.channel.syncOptions,
-            let buffered = try? options.getOption(.bufferedWritableBytes)
-        else { return self.output.writtenBytes }
-        return self.output.writtenBytes - buffered
-    }
-
-    /// 1 KiB a stall interval: a reader slower than this holds memory for nothing.
-    private static let minimumProgressBytes = 1024
 }
