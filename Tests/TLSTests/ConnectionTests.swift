@@ -1,3 +1,4 @@
+import COpenSSL
 import NIOCore
 import NIOEmbedded
 import Testing
@@ -35,6 +36,23 @@ import Testing
         self.pair.carry(chunk: 1)
         #expect(self.pair.serverRecorder.received == Array("early".utf8))
         #expect(self.pair.serverRecorder.errors == [])
+    }
+
+    @Test("A peer that changes its keys more than 16 times a minute is let go")
+    func keyUpdates() throws {
+        try self.pair.connect()
+        for number in 1...17 {
+            let connection = try #require(self.pair.clientHandler.connection)
+            // It leaves before the next record (SSL_key_update(3)).
+            #expect(unsafe SSL_key_update(connection.ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1)
+            self.pair.client.writeAndFlush(ByteBuffer(string: "x"), promise: nil)
+            self.pair.carry()
+            if number <= 16 {
+                #expect(self.pair.serverRecorder.received.count == number)
+                #expect(self.pair.serverRecorder.errors == [])
+            }
+        }
+        #expect(self.pair.serverRecorder.errors == [.tooManyKeyChanges])
     }
 
     @Test("Writes of one flush are one write to the channel, and one read at the peer")
