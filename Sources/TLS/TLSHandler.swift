@@ -53,6 +53,8 @@ package final class TLSHandler: ChannelDuplexHandler {
     var closePromise: EventLoopPromise<Void>?
     /// Where ciphertext goes while the channel's own queue is empty.
     private var socket: DirectSocket?
+    /// Not before there is something to say: many connections end with their handshake.
+    private var isSocketSought = false
     /// Writes in that queue.
     private var queuedWrites = 0
     /// Whether ``ciphertext`` has bytes nobody will flush but us.
@@ -325,7 +327,6 @@ extension TLSHandler {
         }
         self.session = session
         self.state = .open
-        self.socket = DirectSocket(context.channel)
         self.counters.countHandshake(session)
         for (data, promise) in progress.writes {
             guard case .open = self.state else {
@@ -346,6 +347,10 @@ extension TLSHandler {
         guard let connection = self.connection else {
             promise?.fail(TLSError.writeAfterClose)
             return
+        }
+        if !self.isSocketSought {
+            self.isSocketSought = true
+            self.socket = DirectSocket(context.channel)
         }
         var ciphertext =
             self.ciphertext.take()

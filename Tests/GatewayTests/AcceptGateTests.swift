@@ -24,13 +24,13 @@ struct AcceptGateTests {
             // The asking connection may have been accepted in the same turn as the last of the
             // others, and answered before they are cut.
             var metrics = try await bench.gateway.metrics()
-            while !metrics.contains("gateway_tls_handshakes_cut_total 2"),
+            while metrics.contains("gateway_tls_handshakes_cut_total 0\n"),
                 ContinuousClock.now - start < .seconds(15)
             {
                 await Task.yield()
                 metrics = try await bench.gateway.metrics()
             }
-            #expect(metrics.contains("gateway_tls_handshakes_cut_total 2"))
+            #expect(!metrics.contains("gateway_tls_handshakes_cut_total 0\n"))
             #expect(metrics.contains(#"gateway_accept_pauses_total{cause="handshakes"}"#))
             #expect(!metrics.contains(#"gateway_accept_pauses_total{cause="handshakes"} 0"#))
         } catch {

@@ -135,9 +135,15 @@ extension Worker {
         try pipeline.addHandler(tls)
         let contexts = self.contexts
         let selection = ProtocolSelection { name in
-            let client = ClientConnection(
-                channel: channel, proxied: proxy?.source, tls: tls, snapshot: self.snapshot)
-            return self.makeConnection(channel, client, contexts, isHTTP2: name == "h2")
+            // Made with the first request: many connections end with their handshake.
+            var known: ClientConnection?
+            return self.makeConnection(channel, contexts, isHTTP2: name == "h2") {
+                if let known { return known }
+                let client = ClientConnection(
+                    channel: channel, proxied: proxy?.source, tls: tls, snapshot: self.snapshot)
+                known = client
+                return client
+            }
         }
         try pipeline.addHandler(selection)
         self.metrics.connections += 1
@@ -183,22 +189,22 @@ extension Worker {
 
     /// The connection of the version that TLS agreed on.
     private func makeConnection(
-        _ channel: any Channel, _ client: ClientConnection, _ contexts: WorkerContexts,
-        isHTTP2: Bool
+        _ channel: any Channel, _ contexts: WorkerContexts, isHTTP2: Bool,
+        client: @escaping () -> ClientConnection
     ) -> (any ChannelHandler)? {
         let connection: any ServerConnection & ChannelHandler
         if isHTTP2 {
             guard
                 let http2 = HTTP2ServerConnection(
                     loop: self.loop, limits: contexts.limits, timeouts: contexts.timeouts,
-                    makeReceiver: { self.makeExchange(client, $0) })
+                    makeReceiver: { self.makeExchange(client(), $0) })
             else { return nil }
             self.metrics.acceptedHTTP2Connections += 1
             connection = http2
         } else {
             connection = HTTP1ServerConnection(
                 loop: self.loop, limits: contexts.limits, timeouts: contexts.timeouts,
-                makeReceiver: { self.makeExchange(client, $0) })
+                makeReceiver: { self.makeExchange(client(), $0) })
         }
         self.connections[ObjectIdentifier(channel)] = connection
         return connection
