@@ -15,30 +15,30 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
 
     private let loop: LoopContext
     private let limits: HTTPLimits
-    private let timeouts: ServerTimeouts
-    private let timer: DeadlineTimer
+    let timeouts: ServerTimeouts
+    let timer: DeadlineTimer
     private let makeReceiver: (HTTP1ServerConnection) -> any RequestReceiver
 
-    private var channelContext: ChannelHandlerContext?
-    private var receiver: (any RequestReceiver)?
+    var channelContext: ChannelHandlerContext?
+    var receiver: (any RequestReceiver)?
     private var input = ConnectionInput()
-    private let output: ConnectionOutput
+    let output: ConnectionOutput
     private var parser: HTTP1RequestParser
     private var decoder: HTTP1BodyDecoder
     /// Borrowed from the loop while there is a request; ``LoopContext/noHead`` otherwise.
     private var head: MessageHead
-    private var reading = Reading.head
-    private var writing = Writing.complete
+    var reading = Reading.head
+    var writing = Writing.complete
     /// Whether another request may follow the answer being written.
     private var persists = true
     private var isDraining = false
     private var isProcessing = false
-    private var isReadingPaused = false
-    private var pace = Pace()
-    private var answerPace = Pace()
+    var isReadingPaused = false
+    var pace = Pace()
+    var answerPace = Pace()
     /// Whether the client waits for our word before it sends its body.
-    private var continuePending = false
-    private var isHeadBegun = false
+    var continuePending = false
+    var isHeadBegun = false
     /// Whether the current request's whole body was read together with its head: an early answer
     /// need not close the connection then.
     private var bodyIsHere = false
@@ -78,6 +78,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
     /// removed before. Not sent before ``flush()``.
     package func sendHead(_ head: MessageHead, framing: BodyFraming) {
         guard case .head = self.writing else { return }
+        if head.isUpgrade { return self.switchProtocols(head) }
         var isComplete = self.bodyIsHere
         if case .complete = self.reading { isComplete = true }
         let isHTTP10 = self.head.version == .http10
@@ -111,6 +112,22 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
         }
     }
 
+    /// Sends a head of status 101; from there on the connection carries bytes, and ends with them.
+    private func switchProtocols(_ head: MessageHead) {
+        self.persists = false
+        self.writing = .tunnel
+        self.reading = .tunnel
+        self.output.append(atMost: HTTP1Writer.maximumBytes(of: head)) { output in
+            HTTP1Writer.appendStatusLine(head.status, to: &output)
+            HTTP1Writer.appendFields(of: head, except: .hopByHop, to: &output)
+            HTTP1Writer.appendUpgrade(to: &output)
+            HTTP1Writer.appendHeadEnd(to: &output)
+        }
+        if self.isReadingPaused { self.setReading(true) }
+        // What the client has sent already is the tunnel's.
+        self.process()
+    }
+
     /// Sends a piece of the answer's body.
     package func sendBody(_ bytes: ByteBuffer) {
         let count = bytes.readableBytes
@@ -120,7 +137,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
             precondition(count <= remaining, "an answer longer than its content-length")
             self.writing = .body(remaining: remaining - count)
             self.output.append(piece: bytes)
-        case .untilClose:
+        case .untilClose, .tunnel:
             self.output.append(piece: bytes)
         case .chunks:
             self.output.append(atMost: HTTP1Writer.chunkBytes) {
@@ -145,7 +162,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
             }
         case .body(let remaining):
             precondition(remaining == 0, "an answer shorter than its content-length")
-        case .untilClose, .bodiless: break
+        case .untilClose, .bodiless, .tunnel: break
         }
         self.writing = .complete
         if !self.isProcessing { self.finishAnswer() }
@@ -231,7 +248,10 @@ extension HTTP1ServerConnection {
         self.isWritable = isWritable
         if !isWritable {
             self.answerPace.restart(at: .now(), bytes: self.drainedBytes)
-            if case .complete = self.reading { self.timer.set(.now() + self.timeouts.stall) }
+            switch self.reading {
+            case .complete, .tunnel: self.timer.set(.now() + self.timeouts.stall)
+            default: break
+            }
         }
         self.receiver?.answerWritabilityChanged(isWritable: isWritable)
         self.flush()
@@ -282,7 +302,7 @@ extension HTTP1ServerConnection {
     private var hasExchange: Bool {
         switch self.reading {
         case .head, .discarding: false
-        case .body, .complete: true
+        case .body, .complete, .tunnel: true
         case .refused: if case .complete = self.writing { false } else { true }
         }
     }
@@ -331,6 +351,12 @@ extension HTTP1ServerConnection {
             }
             self.finishAnswer()
             return true
+        case .tunnel:
+            guard self.input.bytes.readableBytes > 0 else { return false }
+            let bytes = self.input.bytes
+            self.input = ConnectionInput()
+            self.receiver?.receiveRequestBody(bytes)
+            return false
         case .refused:
             guard case .complete = self.writing else { return false }
             self.finishAnswer()
@@ -376,7 +402,7 @@ extension HTTP1ServerConnection {
     }
 
     /// Answers bytes that are not a request, or not the rest of one, and closes.
-    private func refuse(_ error: HTTPError) {
+    func refuse(_ error: HTTPError) {
         let hadExchange = self.hasExchange
         // Another protocol than TLS agreed on gets no answer.
         guard hadExchange || !self.input.startsHTTP2 else { return self.abort() }
@@ -415,7 +441,7 @@ extension HTTP1ServerConnection {
             self.timer.cancel()
             self.flush()
             self.channelContext?.close(promise: nil)
-        case .body, .refused:
+        case .body, .refused, .tunnel:
             self.linger()
         case .head, .discarding:
             break
@@ -456,61 +482,4 @@ extension HTTP1ServerConnection {
     private static let maximumDiscardedBytes = 262_144
     private static let discardTime = TimeAmount.seconds(2)
     private static let maximumPipelinedBytes = 65_536  // one read's worth
-}
-
-// MARK: - Time
-
-extension HTTP1ServerConnection: DeadlineOwner {
-    /// The client took too long for what it was to do.
-    package func deadlinePassed(_ timer: DeadlineTimer, now: NIODeadline) {
-        switch self.reading {
-        case .head where self.isHeadBegun:
-            self.refuse(.timedOut)
-        case .head, .discarding:
-            self.channelContext?.close(promise: nil)
-        case .body:
-            self.checkPace(now: now)
-        case .complete, .refused:
-            self.checkReader(now: now)
-        }
-        self.flush()
-    }
-
-    private func checkPace(now: NIODeadline) {
-        let hasRoom = !self.isReadingPaused && !self.continuePending
-        if hasRoom,
-            self.pace.isBelow(self.timeouts.minimumPace, at: now, bytes: self.requestBodyBytes)
-        {
-            self.refuse(.timedOut)
-        } else {
-            self.pace.restart(at: now, bytes: self.requestBodyBytes)
-            self.timer.set(now + self.timeouts.paceInterval)
-        }
-    }
-
-    /// A client that does not take its answer is let go after a stall without progress.
-    private func checkReader(now: NIODeadline) {
-        guard let channelContext else { return }
-        if self.isWritable {
-            self.timer.set(now + self.timeouts.idle)
-        } else if self.drainedBytes - self.answerPace.bytes < Self.minimumProgressBytes {
-            self.receiver?.requestFailed(.tooSlow)
-            self.writing = .complete
-            channelContext.close(promise: nil)
-        } else {
-            self.answerPace.restart(at: now, bytes: self.drainedBytes)
-            self.timer.set(now + self.timeouts.stall)
-        }
-    }
-
-    /// Bytes that left the channel's queue since the connection began.
-    private var drainedBytes: Int {
-        guard let options = self.channelContext?.channel.syncOptions,
-            let buffered = try? options.getOption(.bufferedWritableBytes)
-        else { return self.output.writtenBytes }
-        return self.output.writtenBytes - buffered
-    }
-
-    /// 1 KiB a stall interval: a reader slower than this holds memory for nothing.
-    private static let minimumProgressBytes = 1024
 }
