@@ -8,8 +8,9 @@ package final class ProtocolSelection: ChannelInboundHandler, RemovableChannelHa
 
     private var select: ((String?) -> (any ChannelHandler)?)?
 
-    /// Calls `select` with the name that ALPN agreed on, nil if there is none; what it returns takes
-    /// this place. Where it returns nil the connection closes.
+    /// Calls `select` with the name that ALPN agreed on, nil if there is none.
+    ///
+    /// What it returns takes this place; where it returns nil the connection closes.
     package init(_ select: @escaping (String?) -> (any ChannelHandler)?) {
         self.select = select
     }

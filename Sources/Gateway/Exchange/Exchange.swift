@@ -319,6 +319,8 @@ extension Exchange: ResponseReceiver {
         self.connection.setReading(isWritable)
     }
 
+    /// Whether the request may be sent again.
+    ///
     /// A pooled connection that closed without a byte of an answer was most likely stale: safe
     /// methods are asked again, once, on a new one; others where the deployment says that they may.
     /// What the backend says it has not touched may always be asked again, if it is still held.

@@ -76,10 +76,8 @@ enum Peers {
 
     /// Starts `script` of `Tests/peers` behind a gateway, runs `body` and ends everything.
     ///
-    /// - Parameters:
-    ///   - version: How the gateway speaks to it.
-    ///   - isEncrypted: Whether over mutual TLS; the script then gets chain, key and trust root.
-    ///   - lines: Further lines of the endpoint, indentation of four.
+    /// `version` is how the gateway speaks to it; over mutual TLS the script gets chain, key and trust
+    /// root. `lines` are further ones of the endpoint, indentation of four.
     static func run(
         _ script: String, version: String, isEncrypted: Bool = false, timeout: Int = 5000,
         limits: String = "{}", lines: String = "",
