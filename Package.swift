@@ -74,6 +74,7 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOTLS", package: "swift-nio"),
             ], swiftSettings: strict),
+        .target(name: "SealedLog", dependencies: ["Cryptography"], swiftSettings: strict),
         .target(name: "Cryptography", dependencies: ["COpenSSL"], swiftSettings: strict),
         .systemLibrary(
             name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
@@ -82,6 +83,9 @@ let package = Package(
 
         .testTarget(
             name: "CryptographyTests", dependencies: ["Cryptography"], swiftSettings: strict),
+        .testTarget(
+            name: "SealedLogTests", dependencies: ["SealedLog", "Cryptography"],
+            exclude: ["format-vectors.json", "sealed_log.py"], swiftSettings: strict),
         .testTarget(
             name: "StateTests", dependencies: ["State", "Cryptography"], swiftSettings: strict),
         .testTarget(

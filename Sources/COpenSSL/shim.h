@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include <openssl/bio.h>
+#include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
+#include <openssl/param_build.h>
 #include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
@@ -214,19 +216,68 @@ static inline int COpenSSL_HMAC_init(EVP_MAC_CTX *context, const char *digest,
     return EVP_MAC_init(context, key, key_bytes, parameters);
 }
 
-static inline int COpenSSL_HKDF_derive(EVP_KDF_CTX *context, const char *digest,
+static inline int COpenSSL_HKDF_derive(EVP_KDF_CTX *context, const char *digest, const char *mode,
                                        const unsigned char *secret, size_t secret_bytes,
                                        const unsigned char *salt, size_t salt_bytes,
                                        const unsigned char *information, size_t information_bytes,
                                        unsigned char *output, size_t output_bytes) {
     OSSL_PARAM parameters[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)digest, 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_MODE, (char *)mode, 0),
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)secret, secret_bytes),
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)salt, salt_bytes),
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)information,
                                           information_bytes),
         OSSL_PARAM_construct_end()};
     return EVP_KDF_derive(context, output, output_bytes, parameters);
+}
+
+// An RSA public key from its numbers, big-endian. NULL where they are none.
+static inline EVP_PKEY *COpenSSL_RSA_public_key(const unsigned char *modulus, int modulus_bytes,
+                                                const unsigned char *exponent,
+                                                int exponent_bytes) {
+    EVP_PKEY *key = NULL;
+    BIGNUM *n = BN_bin2bn(modulus, modulus_bytes, NULL);
+    BIGNUM *e = BN_bin2bn(exponent, exponent_bytes, NULL);
+    OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+    OSSL_PARAM *parameters = NULL;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    if (n != NULL && e != NULL && builder != NULL && context != NULL
+        && OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, n)
+        && OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e)
+        && (parameters = OSSL_PARAM_BLD_to_param(builder)) != NULL
+        && EVP_PKEY_fromdata_init(context) == 1)
+        EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, parameters);
+    EVP_PKEY_CTX_free(context);
+    OSSL_PARAM_free(parameters);
+    OSSL_PARAM_BLD_free(builder);
+    BN_free(e);
+    BN_free(n);
+    return key;
+}
+
+// One of the numbers of an RSA public key, big-endian; how many bytes it has, or -1.
+static inline int COpenSSL_RSA_number(const EVP_PKEY *key, int is_modulus, unsigned char *output,
+                                      int room) {
+    BIGNUM *number = NULL;
+    const char *name = is_modulus ? OSSL_PKEY_PARAM_RSA_N : OSSL_PKEY_PARAM_RSA_E;
+    int count = -1;
+    if (EVP_PKEY_get_bn_param(key, name, &number) == 1 && BN_num_bytes(number) <= room)
+        count = BN_bn2bin(number, output);
+    BN_free(number);
+    return count;
+}
+
+// Sets up OAEP with SHA-256 for the digest and for MGF1 (RFC 8017, 7.1) and without a label.
+static inline int COpenSSL_OAEP_256_init(EVP_PKEY_CTX *context, int is_wrapping) {
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_PAD_MODE,
+                                         (char *)OSSL_PKEY_RSA_PAD_MODE_OAEP, 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, (char *)"SHA256", 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, (char *)"SHA256", 0),
+        OSSL_PARAM_construct_end()};
+    return is_wrapping ? EVP_PKEY_encrypt_init_ex(context, parameters)
+                       : EVP_PKEY_decrypt_init_ex(context, parameters);
 }
 
 static inline int COpenSSL_ERR_GET_REASON(unsigned long code) { return ERR_GET_REASON(code); }

@@ -1,8 +1,28 @@
 internal import COpenSSL
 
 /// HKDF with SHA-256 (RFC 5869): keys for separate purposes from one secret.
-package enum HKDF {
-    /// Derives `count` bytes from `secret`.
+///
+/// The algorithm is fetched once and its context used again and again. Not Sendable: one a thread.
+@safe package final class HKDF {
+    private let algorithm: OpaquePointer
+    private let context: OpaquePointer
+
+    /// Fetches the algorithm in `library`.
+    package init(in library: LibraryContext = .standard) throws(CryptographyError) {
+        try OpenSSLLibrary.initialise()
+        OpenSSLErrorQueue.clear()
+        guard let algorithm = unsafe EVP_KDF_fetch(library.handle, "HKDF", nil) else {
+            throw .ofOpenSSL("fetching HKDF")
+        }
+        guard let context = unsafe EVP_KDF_CTX_new(algorithm) else {
+            unsafe EVP_KDF_free(algorithm)
+            throw .ofOpenSSL("making an HKDF context")
+        }
+        unsafe self.algorithm = algorithm
+        unsafe self.context = context
+    }
+
+    /// Derives `count` bytes from `secret` with a context of its own, for whoever does it once.
     ///
     /// - Parameters:
     ///   - secret: The input keying material.
@@ -14,39 +34,81 @@ package enum HKDF {
     package static func sha256(
         _ secret: borrowing SecretBytes, salt: RawSpan, information: RawSpan, count: Int
     ) throws(CryptographyError) -> SecretBytes {
-        precondition(
-            (1...255 * Digest32.byteCount).contains(count), "RFC 5869 2.3 limits the length")
-        try OpenSSLLibrary.initialise()
-        OpenSSLErrorQueue.clear()
-        guard let algorithm = unsafe EVP_KDF_fetch(nil, "HKDF", nil) else {
-            throw .ofOpenSSL("fetching HKDF")
-        }
-        defer { unsafe EVP_KDF_free(algorithm) }
-        guard let context = unsafe EVP_KDF_CTX_new(algorithm) else {
-            throw .ofOpenSSL("making an HKDF context")
-        }
-        defer { unsafe EVP_KDF_CTX_free(context) }
+        try HKDF().derive(secret, salt: salt, information: information, count: count)
+    }
+
+    /// Extracts and expands (RFC 5869, 2.2 and 2.3); parameters as
+    /// ``sha256(_:salt:information:count:)`` has them.
+    package func derive(
+        _ secret: borrowing SecretBytes, salt: RawSpan, information: RawSpan, count: Int
+    ) throws(CryptographyError) -> SecretBytes {
+        precondition(Self.lengths.contains(count), "RFC 5869 2.3 limits the length")
         let secret = secret.bytes
         return try SecretBytes(count: count) { (output) throws(CryptographyError) in
-            let answer = unsafe output.withUnsafeMutableBytes { buffer, filled in
+            OpenSSLErrorQueue.clear()
+            let isDerived = unsafe output.withUnsafeMutableBytes { buffer, filled in
                 filled = buffer.count
-                return unsafe secret.withUnsafeBytes { secret in
-                    unsafe salt.withUnsafeBytes { salt in
-                        unsafe information.withUnsafeBytes { information in
-                            unsafe COpenSSL_HKDF_derive(
-                                context, "SHA256",
-                                secret.baseAddress?.assumingMemoryBound(to: UInt8.self),
-                                secret.count,
-                                salt.baseAddress?.assumingMemoryBound(to: UInt8.self), salt.count,
-                                information.baseAddress?.assumingMemoryBound(to: UInt8.self),
-                                information.count,
-                                buffer.baseAddress?.assumingMemoryBound(to: UInt8.self),
-                                buffer.count)
-                        }
-                    }
+                return unsafe secret.withUnsafeBytes {
+                    unsafe self.derive($0, salt, information, isExpandOnly: false, into: buffer)
                 }
             }
-            guard answer == 1 else { throw .ofOpenSSL("deriving a key") }
+            guard isDerived else { throw .ofOpenSSL("deriving a key") }
         }
     }
+
+    /// Expands a key into the next one of the same length, `times` times over (RFC 5869, 2.3).
+    ///
+    /// - Parameters:
+    ///   - secret: A key as good as random, of 32 to 8160 bytes. With `times` 0 the result equals it.
+    ///   - information: Names the purpose.
+    ///   - times: Not negative. What lies between is wiped.
+    /// - Returns: A new secret of the same length.
+    /// - Throws: `.openSSL`, or `.system` if no memory can be locked for it.
+    package func expand(
+        _ secret: borrowing SecretBytes, information: RawSpan, times: Int = 1
+    ) throws(CryptographyError) -> SecretBytes {
+        precondition(Self.lengths.contains(secret.count), "RFC 5869 2.3 limits the length")
+        let secret = secret.bytes
+        return try SecretBytes(count: secret.byteCount) { (output) throws(CryptographyError) in
+            OpenSSLErrorQueue.clear()
+            let isDerived = unsafe output.withUnsafeMutableBytes { buffer, filled in
+                filled = buffer.count
+                unsafe secret.withUnsafeBytes { unsafe buffer.copyMemory(from: $0) }
+                // In place: HKDF copies its key before it writes.
+                return (0..<times).allSatisfy { _ in
+                    unsafe self.derive(
+                        UnsafeRawBufferPointer(buffer), RawSpan(), information,
+                        isExpandOnly: true, into: buffer)
+                }
+            }
+            guard isDerived else { throw .ofOpenSSL("deriving a key") }
+        }
+    }
+
+    private func derive(
+        _ secret: UnsafeRawBufferPointer, _ salt: RawSpan, _ information: RawSpan,
+        isExpandOnly: Bool, into output: UnsafeMutableRawBufferPointer
+    ) -> Bool {
+        unsafe EVP_KDF_CTX_reset(self.context)
+        return unsafe salt.withUnsafeBytes { salt in
+            unsafe information.withUnsafeBytes { information in
+                unsafe COpenSSL_HKDF_derive(
+                    self.context, "SHA256", isExpandOnly ? "EXPAND_ONLY" : "EXTRACT_AND_EXPAND",
+                    secret.baseAddress?.assumingMemoryBound(to: UInt8.self), secret.count,
+                    // A salt of no bytes is taken, but not at a null address.
+                    (salt.baseAddress ?? secret.baseAddress)?.assumingMemoryBound(to: UInt8.self),
+                    salt.count,
+                    information.baseAddress?.assumingMemoryBound(to: UInt8.self),
+                    information.count,
+                    output.baseAddress?.assumingMemoryBound(to: UInt8.self), output.count) == 1
+            }
+        }
+    }
+
+    deinit {
+        unsafe EVP_KDF_CTX_free(self.context)
+        unsafe EVP_KDF_free(self.algorithm)
+    }
+
+    private static let lengths = 1...255 * Digest32.byteCount
 }

@@ -12,4 +12,27 @@ package enum Hexadecimal {
         }
         return String(decoding: text, as: UTF8.self)
     }
+
+    /// Reads what ``text(of:)`` writes; nil for anything else, upper-case digits too.
+    package static func bytes(of text: some StringProtocol) -> [UInt8]? {
+        let letters = Array(text.utf8)
+        guard letters.count.isMultiple(of: 2) else { return nil }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(letters.count / 2)
+        for index in stride(from: 0, to: letters.count, by: 2) {
+            guard let high = self.value(of: letters[index]),
+                let low = self.value(of: letters[index + 1])
+            else { return nil }
+            bytes.append(high << 4 | low)
+        }
+        return bytes
+    }
+
+    private static func value(of letter: UInt8) -> UInt8? {
+        switch letter {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): letter - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): letter - UInt8(ascii: "a") + 10
+        default: nil
+        }
+    }
 }

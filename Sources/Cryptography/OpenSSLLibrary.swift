@@ -38,8 +38,10 @@ package enum OpenSSLLibrary {
             limit.rlim_cur = limit.rlim_max
             _ = unsafe setrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit)
         }
+        let bytes = self.secureHeapBytes(
+            processors: sysconf(Int32(_SC_NPROCESSORS_ONLN)), limit: limit.rlim_cur)
         // 2 would be a heap that works and is not locked.
-        guard CRYPTO_secure_malloc_init(self.secureHeapBytes, self.smallestSecureBytes) == 1 else {
+        guard CRYPTO_secure_malloc_init(bytes, self.smallestSecureBytes) == 1 else {
             CRYPTO_secure_malloc_done()
             throw .system(call: "mlock", errno: ENOMEM)
         }
@@ -66,8 +68,13 @@ package enum OpenSSLLibrary {
     private static let initialiseOptions =
         UInt64(OPENSSL_INIT_NO_LOAD_CONFIG) | UInt64(OPENSSL_INIT_NO_ATEXIT)
 
-    /// 1 MiB: some thousands of keys; part of the 8 MiB a process may lock by default.
-    private static let secureHeapBytes = 1 << 20
+    /// A power of two: 64 KiB a processor, for each worker reads every key anew, but at least 1 MiB,
+    /// and of the memory that may be locked at most a half if that is more.
+    static func secureHeapBytes(processors: Int, limit: UInt) -> Int {
+        var bytes = 1 << 20
+        while bytes < processors << 16, bytes << 1 <= limit / 2 { bytes <<= 1 }
+        return bytes
+    }
 
     /// 32 bytes: the private half of a P-256 or X25519 key.
     private static let smallestSecureBytes = 32

@@ -33,6 +33,23 @@ package enum SystemRandom {
         }
     }
 
+    /// Replaces the bytes of `array` in `range` by random ones, with one system call.
+    package static func fill(
+        _ array: inout [UInt8], in range: Range<Int>
+    ) throws(CryptographyError) {
+        precondition(array.indices.contains(range), "the range lies inside the array")
+        // A result, because the closure's errors have no type.
+        let outcome = unsafe array.withUnsafeMutableBytes { buffer in
+            Result { () throws(CryptographyError) in
+                var output = unsafe OutputRawSpan(
+                    buffer: UnsafeMutableRawBufferPointer(rebasing: buffer[range]),
+                    initializedCount: 0)
+                try Self.fill(&output)
+            }
+        }
+        try outcome.get()
+    }
+
     /// A new secret of `count` random bytes.
     package static func secret(count: Int) throws(CryptographyError) -> SecretBytes {
         try SecretBytes(count: count, filledBy: Self.fill)

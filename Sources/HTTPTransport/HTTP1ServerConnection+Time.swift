@@ -1,5 +1,6 @@
 package import NIOCore
 
+// How long a client may take: for its head, its body, and for reading its answer.
 extension HTTP1ServerConnection: DeadlineOwner {
     /// The client took too long for what it was to do.
     package func deadlinePassed(_ timer: DeadlineTimer, now: NIODeadline) {

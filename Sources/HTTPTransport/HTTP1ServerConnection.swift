@@ -478,8 +478,9 @@ extension HTTP1ServerConnection {
         try? self.channelContext?.channel.syncOptions?.setOption(.autoRead, value: isWanted)
     }
 
-    /// 256 KiB or 2 s: what is read after an answer, so that a client still sending reads it.
-    private static let maximumDiscardedBytes = 262_144
+    /// 16 MiB or 2 s: what is read of a request after its answer, so that the client, still
+    /// sending, comes to read it (RFC 9112 9.6).
+    private static let maximumDiscardedBytes = 16 << 20
     private static let discardTime = TimeAmount.seconds(2)
     private static let maximumPipelinedBytes = 65_536  // one read's worth
 }

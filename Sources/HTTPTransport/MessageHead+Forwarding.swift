@@ -15,9 +15,12 @@ extension MessageHead {
 
     /// Adds a field with the value that `write` appends: up to `room` bytes, which are at most
     /// 65,535, no control bytes.
+    ///
+    /// `field` is the name's class where it matters to somebody who writes the head.
     @inline(__always)
     package func append(
-        _ name: StaticString, atMost room: Int, _ write: (inout ByteWriter) -> Void
+        _ name: StaticString, as field: FieldName = .other, atMost room: Int,
+        _ write: (inout ByteWriter) -> Void
     ) {
         let start = self.bytes.writerIndex
         let nameLength = name.utf8CodeUnitCount
@@ -33,7 +36,7 @@ extension MessageHead {
                 nameStart: UInt32(start), valueStart: UInt32(valueStart),
                 nameLength: UInt16(nameLength),
                 valueLength: UInt16(self.bytes.writerIndex - 2 - valueStart),
-                name: .other, isHopByHop: false, isCanonical: true))
+                name: field, isHopByHop: false, isCanonical: true))
     }
 
     /// Adds the fields of `block`.

@@ -148,10 +148,12 @@ extension MessageHead {
             return false
         }
         let start = self.bytes.writerIndex
-        self.bytes.append(name)
-        self.bytes.writeStaticString(": ")
-        self.bytes.append(value)
-        self.bytes.writeStaticString("\r\n")
+        self.bytes.write(atMost: name.count &+ value.count &+ 4) { output in
+            output.append(name)
+            output.append(": ")
+            output.append(value)
+            output.append("\r\n")
+        }
         self.fields.append(
             HeadField(
                 nameStart: UInt32(start), valueStart: UInt32(start + name.count + 2),

@@ -10,7 +10,7 @@ package final class ProtocolSelection: ChannelInboundHandler, RemovableChannelHa
 
     /// Calls `select` with the name that ALPN agreed on, nil if there is none.
     ///
-    /// What it returns takes this place; where it returns nil the connection closes.
+    /// What it returns takes this place; where that is nil the connection closes.
     package init(_ select: @escaping (String?) -> (any ChannelHandler)?) {
         self.select = select
     }

@@ -1,6 +1,6 @@
 internal import Dispatch
-internal import Foundation
 internal import GRDB
+internal import Glibc
 internal import Synchronization
 
 /// Notices within 100 ms when any process changes the endpoint keys, and says what is in force here.
@@ -182,11 +182,12 @@ private struct Connection {
     }
 
     private static func file(at path: String) throws(StateError) -> UInt64 {
-        let attributes = try? FileManager.default.attributesOfItem(atPath: path)
-        guard let number = attributes?[.systemFileNumber] as? NSNumber else {
+        // FileManager would look up the names of owner and group too, ten times a second.
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else {
             throw .database(operation: "watching the state", reason: "\(path) is gone")
         }
-        return number.uint64Value
+        return UInt64(status.st_ino)
     }
 }
 

@@ -60,13 +60,19 @@ let tlsTicketMade: SSL_CTX_generate_session_ticket_fn = { ssl, _ in
 }
 
 /// SSL_CTX_set_session_ticket_cb(3): a ticket made for another name means a full handshake.
+///
+/// TLS 1.3 gets a new ticket with each resumption: one used twice lets an observer link the two
+/// (RFC 8446, C.4). It also acknowledges the client's Finished; without it, a client that holds back
+/// small writes until the last is acknowledged would wait 40 ms with its request (RFC 1122, 4.2.3.2).
 let tlsTicketOpened: SSL_CTX_decrypt_session_ticket_fn = { ssl, session, _, _, status, _ in
     switch status {
     case SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW:
         guard let session = unsafe session, let connection = unsafe connection(of: ssl),
             unsafe connection.acceptsTicket(session)
         else { return SSL_TICKET_RETURN_IGNORE_RENEW }
-        return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW
+        let isRenewed =
+            unsafe status == SSL_TICKET_SUCCESS_RENEW || SSL_version(ssl) == TLS1_3_VERSION
+        return isRenewed ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE
     default:
         return SSL_TICKET_RETURN_IGNORE_RENEW
     }

@@ -23,7 +23,7 @@ package final class TLSHandler: ChannelDuplexHandler {
     package typealias OutboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer
 
-    private enum State {
+    enum State {
         case idle
         case handshaking
         case open
@@ -38,19 +38,19 @@ package final class TLSHandler: ChannelDuplexHandler {
     private let role: TLSConnection.Role
     private let resources: TLSWorkerResources
     private let counters: TLSCounters
-    private var connection: TLSConnection?
+    var connection: TLSConnection?
     private var context: ChannelHandlerContext?
-    private var state = State.idle
+    var state = State.idle
     private var hasReceivedCloseNotify = false
-    private var hasSentCloseNotify = false
+    var hasSentCloseNotify = false
     /// Whether a channelRead is on the stack; and what came in meanwhile.
     private var isReceiving = false
     private var unread: ByteBuffer?
     /// Sealed and not yet flushed.
-    private var ciphertext: ByteBuffer?
-    private var writePromise: EventLoopPromise<Void>?
+    var ciphertext: ByteBuffer?
+    var writePromise: EventLoopPromise<Void>?
     /// Of the close that waits for close_notify to be written.
-    private var closePromise: EventLoopPromise<Void>?
+    var closePromise: EventLoopPromise<Void>?
     /// Where ciphertext goes while the channel's own queue is empty.
     private var socket: DirectSocket?
     /// Writes in that queue.
@@ -231,11 +231,15 @@ extension TLSHandler {
         self.connection = connection
         self.state = .handshaking
         if self.handshake == nil { self.handshake = HandshakeProgress() }
-        self.handshake?.began = .now()
-        self.scheduleTimeout(context)
-        guard case .client = self.role else {
-            self.handshake?.place = self.resources.handshakeBegan(self)
+        self.handshake?.began = context.eventLoop.now
+        guard case .client(let client) = self.role else {
+            self.handshake?.place = self.resources.handshakeBegan(self, on: context.eventLoop)
             return
+        }
+        let timeout = TimeAmount.milliseconds(
+            Int64(client.configuration.handshakeTimeoutMilliseconds))
+        self.handshake?.timeout = context.eventLoop.assumeIsolated().scheduleTask(in: timeout) {
+            self.timeOut()
         }
         var nothing = ByteBuffer()
         self.continueHandshake(&nothing, connection, context)
@@ -314,7 +318,7 @@ extension TLSHandler {
         guard let progress = self.handshake.take() else { return }
         progress.timeout?.cancel()
         if let place = progress.place { self.resources.handshakeEnded(at: place) }
-        let duration = (NIODeadline.now() - progress.began).nanoseconds
+        let duration = (context.eventLoop.now - progress.began).nanoseconds
         guard let session = connection.session(handshakeNanoseconds: duration) else {
             self.fail(.handshakeFailed(reason: "unknown cipher suite", alert: nil), context)
             return
@@ -358,7 +362,7 @@ extension TLSHandler {
     }
 
     /// Gives the channel everything sealed so far, in one write.
-    private func send(_ context: ChannelHandlerContext) {
+    func send(_ context: ChannelHandlerContext) {
         self.owesFlush = false
         guard var ciphertext = self.ciphertext.take() else { return }
         if let socket, self.queuedWrites == 0 {
@@ -386,7 +390,7 @@ extension TLSHandler {
         context.writeAndFlush(self.wrapOutboundOut(ciphertext), promise: promise)
     }
 
-    private func collectControlBytes(_ connection: TLSConnection) {
+    func collectControlBytes(_ connection: TLSConnection) {
         guard connection.hasControlBytes else { return }
         var ciphertext =
             self.ciphertext.take() ?? self.resources.takeCiphertextBuffer(capacity: 0)
@@ -395,68 +399,16 @@ extension TLSHandler {
         self.owesFlush = true
     }
 
-    private func sendCloseNotify(
-        _ context: ChannelHandlerContext, promise: EventLoopPromise<Void>?
-    ) {
-        if !self.hasSentCloseNotify, let connection = self.connection {
-            self.hasSentCloseNotify = true
-            connection.shutDownWriting()
-            self.collectControlBytes(connection)
+    /// Ends the handshake of a server if it has taken too long; asked now and again.
+    func checkHandshake(now: NIODeadline) {
+        guard case .server(let server) = self.role, let began = self.handshake?.began else {
+            return
         }
-        switch (promise, self.ciphertext) {
-        case (let promise?, nil): promise.succeed()
-        case (let promise?, _?): self.writePromise.setOrCascade(to: promise)
-        case (nil, _): break
-        }
-        self.send(context)
-    }
-
-    private func closeWhenWritten(_ context: ChannelHandlerContext) {
-        self.sendCloseNotify(context, promise: nil)
-        self.finishWhenTaken(context, since: context.eventLoop.now, atMost: .max)
-    }
-
-    /// Closes once the socket has taken everything, or the peer is too slow a reader: `start` is when
-    /// its time began, `limit` how much the queue may hold when it is over.
-    private func finishWhenTaken(
-        _ context: ChannelHandlerContext, since start: NIODeadline, atMost limit: Int
-    ) {
-        guard case .closing = self.state else { return }
-        let queued = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
-        let now = context.eventLoop.now
-        var (start, limit) = (start, limit)
-        if limit == .max || now - start >= Self.closeStall {
-            guard limit == .max || queued <= limit else { return self.finishClosing(context) }
-            (start, limit) = (now, queued - Self.minimumProgressBytes)
-        }
-        // Usually the socket has taken the bytes at once.
-        guard queued > 0 else { return self.finishClosing(context) }
-        context.eventLoop.assumeIsolated().scheduleTask(in: Self.closePoll) { [start, limit] in
-            self.finishWhenTaken(context, since: start, atMost: limit)
-        }
-    }
-
-    private func finishClosing(_ context: ChannelHandlerContext) {
-        self.state = .closed
-        context.close(mode: .all, promise: self.closePromise.take())
-    }
-
-    private func scheduleTimeout(_ context: ChannelHandlerContext) {
-        let (milliseconds, isServer) =
-            switch self.role {
-            case .server(let server): (server.configuration.handshakeTimeoutMilliseconds, true)
-            case .client(let client): (client.configuration.handshakeTimeoutMilliseconds, false)
-            }
-        let total = TimeAmount.milliseconds(Int64(milliseconds))
-        let first = isServer ? min(total, Self.clientHelloTimeout) : total
-        let loop = context.eventLoop.assumeIsolated()
-        self.handshake?.timeout = loop.scheduleTask(in: first) {
-            guard self.connection?.hasClientHello == true, first < total else {
-                self.timeOut()
-                return
-            }
-            self.handshake?.timeout = loop.scheduleTask(in: total - first) { self.timeOut() }
-        }
+        let total = TimeAmount.milliseconds(
+            Int64(server.configuration.handshakeTimeoutMilliseconds))
+        let hasClientHello = self.connection?.hasClientHello == true
+        let limit = hasClientHello ? total : min(total, Self.clientHelloTimeout)
+        if now - began >= limit { self.timeOut() }
     }
 
     private func timeOut() {
@@ -514,8 +466,4 @@ extension TLSHandler {
     private static let maximumDeliveryBytes = 65_536
     /// 5 s from the connection until the ClientHello is complete.
     private static let clientHelloTimeout = TimeAmount.seconds(5)
-    /// 30 s without 1 KiB: a peer that takes the last bytes slower than this is let go.
-    private static let closeStall = TimeAmount.seconds(30)
-    private static let minimumProgressBytes = 1024
-    private static let closePoll = TimeAmount.milliseconds(100)
 }

@@ -26,14 +26,30 @@ internal import NIOCore
     /// The listeners' connections whose handshakes are begun and not finished, in no order; a
     /// listener that sees too many stops accepting.
     package private(set) var handshakes: [TLSHandler] = []
+    private var isSweeping = false
 
     /// Takes note of a handshake that begins.
     ///
     /// - Returns: Its place, which it keeps until told otherwise.
-    func handshakeBegan(_ handler: TLSHandler) -> Int {
+    func handshakeBegan(_ handler: TLSHandler, on loop: any EventLoop) -> Int {
         self.handshakes.append(handler)
+        if !self.isSweeping { self.sweepLater(on: loop) }
         return self.handshakes.count - 1
     }
+
+    /// One timer for all handshakes: one each would be a system call each.
+    private func sweepLater(on loop: any EventLoop) {
+        self.isSweeping = true
+        loop.assumeIsolated().scheduleTask(in: Self.sweepInterval) {
+            self.isSweeping = false
+            let now = loop.now
+            for handshake in self.handshakes { handshake.checkHandshake(now: now) }
+            if !self.handshakes.isEmpty, !self.isSweeping { self.sweepLater(on: loop) }
+        }
+    }
+
+    /// 100 ms: how much longer than its limit a handshake may take.
+    private static let sweepInterval = TimeAmount.milliseconds(100)
 
     /// Forgets the handshake at `place`; the last one takes its place.
     func handshakeEnded(at place: Int) {

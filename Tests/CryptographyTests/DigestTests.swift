@@ -109,6 +109,38 @@ import Testing
         #expect(none == 0)
     }
 
+    @Test("CRC-32C gives the check value of its definition and of RFC 3720")
+    func crc32Castagnoli() {
+        let digits = Array("123456789".utf8)
+        let check = CRC32.castagnoli.checksum(of: digits.rawSpan)
+        #expect(check == 0xE306_9283)
+        let zeros = [UInt8](repeating: 0, count: 32)
+        let ofZeros = CRC32.castagnoli.checksum(of: zeros.rawSpan)
+        #expect(ofZeros == 0x8A91_36AA)
+    }
+
+    @Test("Base64 for names gives the texts of RFC 4648, and each has one reading")
+    func base64URL() {
+        for (plain, text) in [
+            ("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"),
+            ("fooba", "Zm9vYmE"), ("foobar", "Zm9vYmFy"), ("\u{7F}??>", "fz8_Pg"),
+        ] {
+            let plain = Array(plain.utf8)
+            let written = Base64URL.text(of: plain.rawSpan)
+            #expect(written == text)
+            #expect(Base64URL.bytes(of: text) == plain)
+        }
+        for text in ["Z", "Zg==", "Zh", "Zm9", "Zm9v\n", "Zm+v", "Zm/v", "Zm9vY"] {
+            #expect(Base64URL.bytes(of: text) == nil)
+        }
+    }
+
+    @Test("Hexadecimal digits have one reading")
+    func hexadecimal() {
+        #expect(Hexadecimal.bytes(of: "00ff7a") == [0, 0xFF, 0x7A])
+        for text in ["0", "0g", "FF", " 0"] { #expect(Hexadecimal.bytes(of: text) == nil) }
+    }
+
     @Test("A digest keeps its 32 bytes and takes no other number")
     func digest32() {
         let some = (0..<32).map { UInt8($0) }

@@ -12,12 +12,17 @@ enum PublishedVectors {
         return cache + "/vectors/cryptography_vectors"
     }()
 
+    /// A file as it is.
+    static func text(of file: String) throws -> String {
+        try String(contentsOfFile: folder + "/" + file, encoding: .utf8)
+    }
+
     /// The cases of a file, which are blocks of "name = value" lines.
     ///
     /// A "[name = value]" line holds for all
     /// cases after it; a line without a value, such as "FAIL", is a name with an empty one.
     static func cases(of file: String) throws -> [[String: String]] {
-        let text = try String(contentsOfFile: folder + "/" + file, encoding: .utf8)
+        let text = try Self.text(of: file)
         var common: [String: String] = [:]
         var present: [String: String] = [:]
         var cases: [[String: String]] = []

@@ -4,6 +4,17 @@ import Testing
 @testable import Cryptography
 
 @Suite struct SecureHeapTests {
+    @Test(
+        "The heap grows with the processors, within half of what may be locked",
+        arguments: [
+            (1, 65_536, 1 << 20), (16, 8 << 20, 1 << 20), (17, 8 << 20, 2 << 20),
+            (64, 8 << 20, 4 << 20), (64, 4 << 20, 2 << 20), (256, UInt.max, 16 << 20),
+        ] as [(Int, UInt, Int)])
+    func size(processors: Int, limit: UInt, bytes: Int) {
+        #expect(
+            OpenSSLLibrary.secureHeapBytes(processors: processors, limit: limit) == bytes)
+    }
+
     @Test("A hardened process keeps OpenSSL's private keys in locked memory")
     func keys() async {
         // In a process of its own: the heap is there for good once it is there.

@@ -138,8 +138,9 @@ struct BackendAnswerTests {
         await client.send("x")
         #expect(await client.received.wait { $0.isClosed })
         let received = client.received.value
+        // Cut by FIN or by reset: either way not by close_notify.
         #expect(!received.isInputClosed)
-        #expect(received.error?.contains("truncated") == true)
+        #expect(received.error != nil)
         try await stage.expectNextRequestWorks()
     }
 

@@ -14,10 +14,10 @@ struct AcceptGateTests {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         do {
             let port = bench.gateway.addresses[0].port ?? 0
-            for _ in 0..<260 {
-                _ = try await ClientBootstrap(group: group)
-                    .connect(host: "127.0.0.1", port: port).get()
+            let connecting = (0..<260).map { _ in
+                ClientBootstrap(group: group).connect(host: "127.0.0.1", port: port)
             }
+            _ = try await EventLoopFuture.whenAllSucceed(connecting, on: group.next()).get()
             let start = ContinuousClock.now
             #expect(try await bench.ask().status == 200)
             #expect(ContinuousClock.now - start < .seconds(4))

@@ -7,7 +7,7 @@ import TLS
 
 /// A pool of HTTP/2 connections before a server of ours, on one loop and without TLS.
 ///
-/// The server answers a path: `/echo` sends the body back, `/large` 1 MiB, `/hang` nothing.
+/// The server answers a path: `/echo` sends the body back, `/large` 256 KiB, `/hang` nothing.
 final class HTTP2Bench: Sendable {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop: any EventLoop
@@ -64,11 +64,13 @@ final class HTTP2Bench: Sendable {
         return try await self.loop.submit { body(state.value) }.get()
     }
 
-    /// Waits on the loop until `holds`; false after ten seconds.
+    /// Waits on the loop until `holds`; false after forty seconds.
     func wait(until holds: @escaping @Sendable (State) -> Bool) async throws -> Bool {
-        let end = NIODeadline.now() + .seconds(10)
+        let end = NIODeadline.now() + .seconds(40)
         while NIODeadline.now() < end {
-            if try await self.run(holds) { return true }
+            let state = self.state
+            let look = self.loop.scheduleTask(in: .milliseconds(5)) { holds(state.value) }
+            if try await look.futureResult.get() { return true }
         }
         return false
     }
@@ -113,7 +115,7 @@ final class EchoReceiver: RequestReceiver {
         switch self.path {
         case "/echo": self.stream.sendEnd()
         case "/large":
-            self.begin(.length(1 << 20))
+            self.begin(.length(1 << 18))
             self.queued = 0
             self.more()
         case "/hang", "/stall": break
@@ -132,11 +134,11 @@ final class EchoReceiver: RequestReceiver {
 
     private func more() {
         let piece = ByteBuffer(repeating: 0x78, count: 16_384)
-        while self.queued < 1 << 20, self.stream.isWritable {
+        while self.queued < 1 << 18, self.stream.isWritable {
             self.stream.sendBody(piece)
             self.queued += piece.readableBytes
         }
-        if self.queued == 1 << 20 { self.stream.sendEnd() }
+        if self.queued == 1 << 18 { self.stream.sendEnd() }
     }
 
     func requestReadComplete() { self.stream.flush() }

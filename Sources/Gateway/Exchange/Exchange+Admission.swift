@@ -66,6 +66,8 @@ extension Exchange {
             head.append("te", "trailers")
         }
         head.isUpgrade = self.upgrade == .asked
-        if case .made = self.ids.requestID { self.append("x-request-id", .made, to: head) }
+        if case .made = self.ids.requestID {
+            self.ids.append(.xRequestID, .made, of: nil, to: head)
+        }
     }
 }

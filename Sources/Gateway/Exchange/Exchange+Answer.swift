@@ -46,9 +46,7 @@ extension Exchange {
 
     /// Adds what every answer gets.
     func appendCommonFields(to head: MessageHead) {
-        self.append("x-request-id", self.ids.requestID, to: head)
-        self.append("x-ms-request-id", self.ids.answeredMSRequestID, to: head)
-        self.append("x-ms-client-request-id", self.ids.answeredClientRequestID, to: head)
+        self.ids.appendAnswered(of: self.head, to: head)
         head.append(self.deployment?.answerFields ?? Self.answerFields)
         if head.index(of: .date) == nil {
             let second = self.worker.unixSecond
@@ -89,12 +87,5 @@ extension Exchange {
         self.connection.sendHead(head, framing: .none)
         self.finish()
         self.connection.sendEnd()
-    }
-
-    func append(_ name: StaticString, _ id: RequestIDs.Source, to head: MessageHead) {
-        if case .absent = id { return }
-        head.append(name, atMost: RequestIDs.maximumCharacters) {
-            self.ids.write(id, of: self.head, to: &$0)
-        }
     }
 }

@@ -34,9 +34,7 @@ final class Exchange {
     private var phase = Phase.idle
     private(set) var head: MessageHead?
     private(set) var ids: RequestIDs
-    /// What of the body has to be sent on a connection still to be made, perhaps once more.
-    ///
-    /// A copy: what the connection read into is used for the next read.
+    /// What of the body may have to be sent, perhaps once more; a copy, so that the read buffer is free.
     private var heldBody = ByteBuffer()
     /// Whether all of the body is held, to be repeated where a pooled connection was stale.
     private var holdsBody = false
@@ -47,8 +45,7 @@ final class Exchange {
     private var hasRetried = false
     /// Backends that had no connection to give.
     private var tried: [Backend] = []
-    /// Whether a backend is being asked for within the reading of a request: what is sent to it
-    /// then leaves when the reading is done, head and body together.
+    /// Whether what is sent to a backend leaves when the present reading is done, head and body.
     private var isChoosing = false
     /// What the log and the metrics will say of this exchange.
     var record = ExchangeRecord()
@@ -319,11 +316,8 @@ extension Exchange: ResponseReceiver {
         self.connection.setReading(isWritable)
     }
 
-    /// Whether the request may be sent again.
-    ///
-    /// A pooled connection that closed without a byte of an answer was most likely stale: safe
-    /// methods are asked again, once, on a new one; others where the deployment says that they may.
-    /// What the backend says it has not touched may always be asked again, if it is still held.
+    /// Whether to ask again, once, on a new connection: what the backend says it has not touched, and
+    /// what went to a stale one, if it is safe or the deployment allows it.
     private func mayRetry(_ upstream: any ClientStream, after error: StreamError) -> Bool {
         guard !self.hasRetried, !self.isAnswerBegun, let head, let deployment else { return false }
         if case .refused = error { return self.framing == .none || self.holdsBody }

@@ -62,6 +62,29 @@ struct RequestIDs {
         }
     }
 
+    /// Appends the three ids of an answer to its head; `request` is the head they came with.
+    func appendAnswered(of request: MessageHead?, to head: MessageHead) {
+        self.append(.xRequestID, self.requestID, of: request, to: head)
+        self.append(.xMSRequestID, self.answeredMSRequestID, of: request, to: head)
+        self.append(.xMSClientRequestID, self.answeredClientRequestID, of: request, to: head)
+    }
+
+    /// Appends one id as a field, unless it is absent.
+    func append(
+        _ field: FieldName, _ id: Source, of request: MessageHead?, to head: MessageHead
+    ) {
+        if case .absent = id { return }
+        let name: StaticString =
+            switch field {
+            case .xMSRequestID: "x-ms-request-id"
+            case .xMSClientRequestID: "x-ms-client-request-id"
+            default: "x-request-id"
+            }
+        head.append(name, as: field, atMost: Self.maximumCharacters) {
+            self.write(id, of: request, to: &$0)
+        }
+    }
+
     private static func source(_ field: HeadField, isMSField: Bool) throws(GatewayError) -> Source {
         guard field.valueLength > 0 else { return isMSField ? .absent : .made }
         guard field.valueLength <= self.maximumCharacters else {

@@ -54,10 +54,12 @@ final class ProxyProtocolHandler: ChannelInboundHandler, RemovableChannelHandler
             self.source = header.source
             let rest = self.input
             self.input = ByteBuffer()
-            context.pipeline.syncOperations.removeHandler(self, promise: nil)
+            // Once removed, a context leads nowhere; this handler was the pipeline's first.
+            let pipeline = context.pipeline.syncOperations
+            pipeline.removeHandler(self, promise: nil)
             if rest.readableBytes > 0 {
-                context.fireChannelRead(Self.wrapInboundOut(rest))
-                context.fireChannelReadComplete()
+                pipeline.fireChannelRead(Self.wrapInboundOut(rest))
+                pipeline.fireChannelReadComplete()
             }
         } catch {
             context.close(promise: nil)

@@ -129,7 +129,7 @@ package final class HTTP2ClientConnection: ChannelInboundHandler {
     private static let maximumStreams = 1000
     private static let maximumSpare = 128
     private static let maximumKeptHeadBytes = 16_384
-    /// 30 s without a byte of the backend: is it still there?
+    /// 30 s without a byte of the backend: it is asked whether it is still there.
     private static let pingAfter = TimeAmount.seconds(30)
     /// 10 s for the answer.
     private static let pingTimeout = TimeAmount.seconds(10)
@@ -272,7 +272,12 @@ extension HTTP2ClientConnection {
 // MARK: - What the session tells
 
 extension HTTP2ClientConnection: HTTP2SessionOwner {
-    func frameBegan(_ frame: HTTP2FrameHeader) {}
+    func frameBegan(_ frame: HTTP2FrameHeader) {
+        guard frame.type == HTTP2FrameType.pushPromise else { return }
+        // Push is off from our first frame on, which came before any request.
+        self.distrust()
+        self.session.terminate(code: HTTP2ErrorCode.protocolError)
+    }
 
     /// Backends open no streams: push is off.
     func openStream(_ id: Int32) -> HTTP2Stream? { nil }

@@ -134,8 +134,9 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
         guard case .body = self.reading else { return self.refuse() }
         self.reading = .complete
         let id = self.id
-        self.receiver?.receiveResponseEnd(trailers: trailers)
+        // Taken first: what it cancels now is only the rest of its request, which is done below.
         let receiver = self.receiver.take()
+        receiver?.receiveResponseEnd(trailers: trailers)
         receiver?.responseReadComplete()
         // An answer that is over before its request: the backend wants no more of it.
         guard self.id == id, id != 0, !self.hasSentEnd, self.isStillSending else { return }

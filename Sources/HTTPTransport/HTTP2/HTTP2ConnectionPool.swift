@@ -10,9 +10,15 @@ package final class HTTP2ConnectionPool: StreamPool {
     private let httpLimits: HTTPLimits
     private let limits: PoolLimits
     private var connections: [HTTP2ClientConnection] = []
-    private var waiting = CircularBuffer<any ResponseReceiver>()
+    private var waiting = CircularBuffer<Waiting>()
     private var isClosed = false
     private var isServing = false
+
+    private struct Waiting {
+        let receiver: any ResponseReceiver
+        /// Whether only a connection that is still to be opened will do.
+        let isFreshWanted: Bool
+    }
 
     /// Connections open, in use or idle.
     package var open: Int { self.connections.count }
@@ -56,13 +62,15 @@ package final class HTTP2ConnectionPool: StreamPool {
             receiver.connectionFailed(.exhausted)
             return
         }
-        self.waiting.append(receiver)
+        let mayOpen = self.open + self.connecting < self.limits.connections
+        self.waiting.append(
+            Waiting(receiver: receiver, isFreshWanted: isFreshWanted && mayOpen))
         self.connectIfWanted()
     }
 
     /// Takes back the place of a receiver that waits no longer.
     package func forget(_ receiver: any ResponseReceiver) {
-        self.waiting.removeAll { $0 === receiver }
+        self.waiting.removeAll { $0.receiver === receiver }
     }
 
     /// Lets connections end with their streams.
@@ -75,7 +83,7 @@ package final class HTTP2ConnectionPool: StreamPool {
     /// A connection has room again, perhaps.
     func streamReleased(_ connection: HTTP2ClientConnection) {
         guard !self.waiting.isEmpty, !self.isServing else { return }
-        self.serve(connection)
+        self.serve(connection, isNew: false)
     }
 
     func connectionClosed(_ connection: HTTP2ClientConnection) {
@@ -89,21 +97,23 @@ package final class HTTP2ConnectionPool: StreamPool {
         case .success(let connection):
             self.opened += 1
             self.connections.append(connection)
-            self.serve(connection)
+            self.serve(connection, isNew: true)
             if self.isClosed { connection.retire() }
             self.connectIfWanted()
         case .failure(let error):
             self.failures += 1
             // Who waits, waits for this one; but for those whom an open connection will serve.
             let failed = self.connecting == 0 && self.open == 0 ? self.waiting.count : 1
-            for _ in 0..<failed { self.waiting.popFirst()?.connectionFailed(error) }
+            for _ in 0..<failed { self.waiting.popFirst()?.receiver.connectionFailed(error) }
+            self.connectIfWanted()
         }
     }
 
-    private func serve(_ connection: HTTP2ClientConnection) {
+    private func serve(_ connection: HTTP2ClientConnection, isNew: Bool) {
         self.isServing = true
-        while connection.hasRoom, let receiver = self.waiting.popFirst() {
-            connection.lease(to: receiver)
+        while connection.hasRoom, let next = self.waiting.first, isNew || !next.isFreshWanted {
+            self.waiting.removeFirst()
+            connection.lease(to: next.receiver)
         }
         self.isServing = false
     }

@@ -5,6 +5,7 @@ enum HTTP2FrameType {
     static var priority: UInt8 { 2 }
     static var reset: UInt8 { 3 }
     static var settings: UInt8 { 4 }
+    static var pushPromise: UInt8 { 5 }
     static var ping: UInt8 { 6 }
     static var goAway: UInt8 { 7 }
     static var windowUpdate: UInt8 { 8 }

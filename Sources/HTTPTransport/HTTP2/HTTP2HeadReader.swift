@@ -24,6 +24,10 @@ struct HTTP2HeadReader {
 
     private let limits: HTTPLimits
     private let isEncrypted: Bool
+    /// Beyond this a head is answered with 431.
+    private let maximumListBytes: Int
+    /// Four times that: a few bytes of HPACK can stand for any amount.
+    private let floodBytes: Int
     private var section = FieldSection(start: 0)
     /// As HPACK counts (RFC 9113 6.5.2).
     private var listBytes = 0
@@ -34,6 +38,8 @@ struct HTTP2HeadReader {
     init(limits: HTTPLimits, isEncrypted: Bool) {
         self.limits = limits
         self.isEncrypted = isEncrypted
+        self.maximumListBytes = max(limits.headBytes, HTTP2Settings.headerListBytes)
+        self.floodBytes = 4 * self.maximumListBytes
     }
 
     /// Starts another head.
@@ -48,7 +54,7 @@ struct HTTP2HeadReader {
     /// Counts a field of trailers nobody wants.
     mutating func skip(_ name: Span<UInt8>, _ value: Span<UInt8>) -> Verdict {
         self.listBytes += name.count + value.count + 32
-        return self.listBytes > Self.floodBytes ? .flood : .taken
+        return self.listBytes > self.floodBytes ? .flood : .taken
     }
 
     /// Takes one field; `kind` says which rules hold.
@@ -56,10 +62,10 @@ struct HTTP2HeadReader {
         _ name: Span<UInt8>, _ value: Span<UInt8>, into head: MessageHead, kind: FieldSection.Kind
     ) -> Verdict {
         self.listBytes += name.count + value.count + 32
-        guard self.listBytes <= Self.floodBytes else { return .flood }
+        guard self.listBytes <= self.floodBytes else { return .flood }
         // Nothing more is stored of a head that will be refused.
         guard self.problem == nil, !name.isEmpty else { return .taken }
-        guard self.listBytes <= max(self.limits.headBytes, HTTP2Settings.headerListBytes),
+        guard self.listBytes <= self.maximumListBytes,
             head.fields.count < self.limits.fieldCount,
             name.count + value.count + 4 <= self.limits.fieldBytes
         else {
@@ -146,9 +152,9 @@ struct HTTP2HeadReader {
         return .taken
     }
 
-    /// Ends a request's head.
+    /// Ends a request's head; `endsStream` where there is no body.
     ///
-    /// - Parameter endsStream: Whether there is no body.
+    /// - Throws: How it is to be refused.
     mutating func finishRequest(
         _ head: MessageHead, endsStream: Bool
     ) throws(Refusal) {
@@ -180,7 +186,9 @@ struct HTTP2HeadReader {
         }
     }
 
-    /// Ends a response's head.
+    /// Ends a response's head; `endsStream` where there is no body.
+    ///
+    /// - Throws: `.malformed`.
     mutating func finishResponse(
         _ head: MessageHead, endsStream: Bool, requestMethod: HTTPMethod
     ) throws(Refusal) {
@@ -236,6 +244,4 @@ struct HTTP2HeadReader {
     }
 
     private static let host = Array("host".utf8)
-    /// 256 KiB: four times what is answered with 431; a few bytes of HPACK can stand for any amount.
-    private static let floodBytes = 262_144
 }

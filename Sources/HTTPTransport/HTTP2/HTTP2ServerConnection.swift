@@ -82,6 +82,11 @@ package final class HTTP2ServerConnection: ChannelInboundHandler, ServerConnecti
         self.receiverMaker(stream)
     }
 
+    /// Looks at all streams again within `time`.
+    func check(within time: TimeAmount) {
+        self.timer.set(min(self.timer.due, .now() + time))
+    }
+
     /// Asks the client for no more streams, lets those there are end, and closes.
     ///
     /// In two steps, a second apart, so that no stream is lost that is on its way (RFC 9113 6.8).
@@ -154,7 +159,8 @@ extension HTTP2ServerConnection {
         case .failed(let code):
             self.session.terminate(code: code)
         }
-        if self.headBegan != nil { self.timer.set(self.readTime + self.nextCheck) }
+        // Never later than before: a head that trickles in has no more time than another.
+        if self.headBegan != nil { self.check(within: self.timeouts.head) }
         if self.session.wantsWrite || !self.session.wantsRead { self.output.schedule() }
     }
 
@@ -220,7 +226,9 @@ extension HTTP2ServerConnection: HTTP2SessionOwner {
     func frameBegan(_ frame: HTTP2FrameHeader) {
         switch frame.type {
         case HTTP2FrameType.headers:
-            self.headBegan = self.readTime
+            if frame.streamID > self.highestStreamID || self.session.isOpen(frame.streamID) {
+                self.headBegan = self.readTime
+            }
             if frame.length == 0 { self.charge(.emptyFrame) }
             self.checkOpen(frame.streamID)
             return
@@ -254,6 +262,7 @@ extension HTTP2ServerConnection: HTTP2SessionOwner {
     func openStream(_ id: Int32) -> HTTP2Stream? {
         self.highestStreamID = id
         guard self.streams.count < HTTP2Settings.concurrentStreams else {
+            self.headBegan = nil
             self.resets.insert(id)
             self.charge(.refusedStream)
             return nil
@@ -271,9 +280,13 @@ extension HTTP2ServerConnection: HTTP2SessionOwner {
 
     func unknownFrameReceived() { self.charge(.unknownFrame) }
 
-    func fieldRefused() { self.charge(.brokenStream) }
+    func fieldRefused() {
+        self.headBegan = nil
+        self.charge(.brokenStream)
+    }
 
     func frameRefused(_ streamID: Int32) {
+        self.headBegan = nil
         guard streamID != 0, let stream = self.session.stream(streamID) else { return }
         self.charge(.brokenStream, for: stream)
     }

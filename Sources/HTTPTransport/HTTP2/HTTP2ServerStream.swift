@@ -32,6 +32,9 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
     private var reading = Reading.head
     private var writing = Writing.complete
     private var continuePending = false
+    /// Since when the answer is out and the request is not in.
+    private var discardingSince: NIODeadline?
+    private var discardFrom = 0
     private var pace = Pace()
     private var answerPace = Pace()
 
@@ -58,6 +61,8 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
         self.reading = .head
         self.writing = .head
         self.continuePending = false
+        self.discardingSince = nil
+        self.discardFrom = 0
         self.pace.restart(at: now, bytes: 0)
         self.answerPace.restart(at: now, bytes: 0)
     }
@@ -119,11 +124,10 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
 
     override func receiveData(_ bytes: ByteBuffer) {
         let count = bytes.readableBytes
-        guard case .body = self.reading else { return }
         self.requestBodyBytes += count
+        if case .complete = self.writing { return self.discard(count) }
+        guard case .body = self.reading else { return }
         self.continuePending = false
-        // Of an answer that is complete nobody waits for the request; it gets no more window.
-        if case .complete = self.writing { return }
         let isWithoutBody = self.head.method == .get || self.head.method == .head
         guard !isWithoutBody, self.requestBodyBytes <= self.limits.bodyBytes else {
             self.reading = .refused
@@ -151,9 +155,23 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
 
     override func endSent() {
         super.endSent()
-        // The whole answer is out and the request is not in: the rest is not wanted (RFC 9113 8.1).
         if case .complete = self.reading { return }
-        self.session.reset(self.id, code: HTTP2ErrorCode.none)
+        self.discardingSince = .now()
+        self.discardFrom = self.requestBodyBytes
+        if self.pauseReading(false) { self.flush() }
+        self.connection?.check(within: Self.discardTime)
+    }
+
+    /// Drops what comes of a request whose answer is out.
+    ///
+    /// For a while only, since many clients see the answer only once they have sent everything; then
+    /// the rest is cut (RFC 9113 8.1).
+    private func discard(_ count: Int) {
+        if self.requestBodyBytes - self.discardFrom <= Self.maximumDiscardedBytes {
+            self.passedOn(count)
+        } else {
+            self.session.reset(self.id, code: HTTP2ErrorCode.none)
+        }
     }
 
     override func mayContinueSending() {
@@ -259,6 +277,13 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
 
     /// Whether the client keeps pace with its own request and answer; called every so often.
     func checkPace(at now: NIODeadline, _ timeouts: ServerTimeouts) {
+        if let discardingSince {
+            if now - discardingSince >= Self.discardTime {
+                self.session.reset(self.id, code: HTTP2ErrorCode.none)
+                self.flush()
+            }
+            return
+        }
         if case .body = self.reading {
             let isWaiting = self.isReadingPaused || self.continuePending
             if isWaiting || now - self.pace.start < timeouts.paceInterval {
@@ -289,4 +314,7 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
 
     /// 1 KiB a stall interval: a reader slower than this holds memory for nothing.
     private static let minimumProgressBytes = 1024
+    /// 16 MiB or 2 s of a request whose answer is out.
+    private static let maximumDiscardedBytes = 16_777_216
+    private static let discardTime = TimeAmount.seconds(2)
 }

@@ -1,8 +1,10 @@
 internal import CNghttp2
 internal import NIOCore
 
-/// What a session tells the connection it belongs to. Called from within
-/// ``HTTP2Session/receive(_:)`` and ``HTTP2Session/drain(into:limit:)``, which may not be called from there.
+/// What a session tells the connection it belongs to.
+///
+/// Called from within ``HTTP2Session/receive(_:)`` and ``HTTP2Session/drain(into:limit:)``, which
+/// may not be called from there.
 protocol HTTP2SessionOwner: AnyObject {
     /// The header of a frame was read; its payload may be malformed or ignored.
     func frameBegan(_ frame: HTTP2FrameHeader)

@@ -53,6 +53,29 @@ struct VersionPairTests {
         return outcome.output
     }
 
+    /// What httpx prints of its answer to a POST of a file with a wrong key; nil if it is not there.
+    private static func httpx(_ stage: Stage, _ file: String) async -> String? {
+        let python = testCache + "/clients/bin/python"
+        let script = """
+            import httpx, ssl, sys
+            context = ssl.create_default_context(cafile=sys.argv[1])
+            client = httpx.Client(http2=True, verify=context)
+            answer = client.post(sys.argv[2], content=open(sys.argv[3], "rb").read(),
+                                 headers={"authorization": "Bearer x"})
+            print(answer.status_code, answer.http_version, answer.text)
+            """
+        guard FileManager.default.isExecutableFile(atPath: python) else {
+            print("SKIPPED: httpx is not installed (Tests/setup components installs it)")
+            return nil
+        }
+        let outcome = try? await Command.run(
+            python,
+            [
+                "-c", script, stage.materials.root, "https://localhost:\(stage.port)/score", file,
+            ])
+        return outcome?.output.trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
     @Test("HTTP/2 and HTTP/1.1 clients are served by an HTTP/1.1 backend", arguments: ["2", "1.1"])
     func toHTTP1(version: String) async throws {
         let stage = try await Stage.start()
@@ -68,7 +91,7 @@ struct VersionPairTests {
         // A body whose length nobody says.
         #expect(
             try await Self.curl(
-                stage, [flag, "--data", "abcd", "--header", "content-length;"]
+                stage, [flag, "--data", "abcd", "--header", "transfer-encoding: chunked"]
             )
             .hasSuffix("200 \(version)"))
         await stage.stop()
@@ -162,6 +185,7 @@ struct VersionPairTests {
             await client.send(
                 RawFrame.headers(stage.fields("POST", "/early"), endsStream: false)
                     + RawFrame.data("begin", endsStream: false))
+            // After the time in which the rest of the upload is dropped.
             let frames = await client.frames { $0.contains { $0.type == 3 } }
             #expect(frames.first { $0.type == 1 }?.status == 200)
             #expect(frames.contains { $0.type == 0 && $0.payload == Array("early".utf8) })
@@ -208,6 +232,9 @@ struct VersionPairTests {
                 ])
             #expect(outcome.output == "key_auth_access_denied 401")
             #expect(backend.requests.value.isEmpty)
+            if let answer = await Self.httpx(stage, upload) {
+                #expect(answer == "401 HTTP/2 key_auth_access_denied")
+            }
         }
     }
 

@@ -72,6 +72,30 @@ final class Materials: Sendable {
         return try Self.store(authority.issueIdentity(SPIFFEID(id)), self.path, file)
     }
 
+    /// A certificate of this root with just these extensions, which our own authority would refuse.
+    func madeUp(
+        _ extensions: String, file: String, days: Int = 1
+    ) async throws -> TLSCertificateFiles {
+        let files = TLSCertificateFiles(
+            chain: "\(self.path)/\(file).pem", key: "\(self.path)/\(file).key")
+        try self.write("ca.key", String(decoding: self.authorityKey, as: UTF8.self), mode: 0o600)
+        try self.write("\(file).ext", extensions)
+        let outcome = try await Command.run(
+            "/bin/bash",
+            [
+                "-e", "-c",
+                """
+                cd \(self.path)
+                openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+                -subj '/CN=made up' -keyout \(file).key -out \(file).csr
+                openssl x509 -req -in \(file).csr -CA root.pem -CAkey ca.key -CAcreateserial \
+                -days \(days) -extfile \(file).ext -out \(file).pem
+                """,
+            ])
+        guard outcome.code == 0 else { throw HarnessError.commandFailed(outcome.errors) }
+        return files
+    }
+
     @discardableResult
     func write(_ name: String, _ text: String, mode: Int = 0o644) throws -> String {
         let file = self.path + "/" + name

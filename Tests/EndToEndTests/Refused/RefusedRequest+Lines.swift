@@ -19,7 +19,6 @@ extension RefusedRequest {
         RefusedRequest(71, "GET / HTTPS/1.1\r\nHost: h\r\nAUTH\r\n\r\n"),
         RefusedRequest(71, "GET / HTTP/2.0\r\nHost: h\r\nAUTH\r\n\r\n", 505),
         RefusedRequest(71, "GET / HTTP/1.2\r\nHost: h\r\nAUTH\r\n\r\n", 505),
-        RefusedRequest(71, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
         RefusedRequest(72, "GET  / HTTP/1.1\r\nHost: h\r\nAUTH\r\n\r\n"),
         RefusedRequest(72, "GET /  HTTP/1.1\r\nHost: h\r\nAUTH\r\n\r\n"),
         RefusedRequest(72, "GET\t/ HTTP/1.1\r\nHost: h\r\nAUTH\r\n\r\n"),

@@ -1,4 +1,5 @@
 import Cryptography
+import Glibc
 import HTTPTransport
 import Logging
 import NIOCore
@@ -155,11 +156,20 @@ final class ScriptedBackend: Sendable {
         self.port = channel.localAddress?.port ?? 0
     }
 
-    /// A port at which nobody listens.
+    /// A port at which nobody listens, nor will: a socket stays bound to it.
     static func freePort() async throws -> Int {
-        let backend = try await ScriptedBackend { _, _, _ in .nothing }
-        await backend.stop()
-        return backend.port
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isBound = unsafe withUnsafeMutablePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe bind(descriptor, $0, size) == 0 && getsockname(descriptor, $0, &size) == 0
+            }
+        }
+        try #require(isBound)
+        return Int(UInt16(bigEndian: address.sin_port))
     }
 
     var requests: [String] { self.record.requests.withLock { $0 } }

@@ -1,0 +1,195 @@
+internal import Cryptography
+
+/// One entry of the log.
+///
+/// | offset | bytes | meaning |
+/// |---|---|---|
+/// | 0 | 4 | bytes that follow |
+/// | 4 | 1 | kind |
+/// | 5 | 3 | zero |
+/// | 8 | 8 | sequence number |
+/// | 16 | 8 | time, Unix nanoseconds |
+/// | 24 | 16 | request id |
+/// | 40 | … | fields: tag (2), bytes of the value (4), value; tags ascending |
+package struct LogEntry: Equatable, Sendable {
+    /// What an entry is about.
+    package enum Kind: UInt8, Sendable {
+        case request = 1
+        case response = 2
+        case event = 3
+    }
+
+    /// What a field says.
+    ///
+    /// Numbers are big-endian.
+    package enum Tag: UInt16, Sendable, CaseIterable {
+        case endpoint = 1
+        case deployment = 2
+        case method = 3
+        /// Without the query.
+        case path = 4
+        /// u16.
+        case status = 5
+        /// Lines `name: value CRLF`, secrets removed.
+        case headers = 6
+        /// Up to the endpoint's cap.
+        case body = 7
+        /// u64.
+        case bodyBytes = 8
+        /// SHA-256 of the whole body.
+        case bodyDigest = 9
+        case requestIDText = 10
+        case clientRequestIDText = 11
+        case endpointKeyID = 12
+        /// u8, an ``Outcome``.
+        case outcome = 13
+        case backend = 14
+        /// u64, nanoseconds.
+        case duration = 15
+        /// JSON.
+        case event = 16
+    }
+
+    /// How an exchange ended.
+    package enum Outcome: UInt8, Sendable {
+        case complete = 1
+        case cut = 2
+        case clientCancelled = 3
+        case timedOut = 4
+        case backendFailed = 5
+    }
+
+    /// One field; a tag that is not known is kept by its number.
+    package struct Field: Equatable, Sendable {
+        package let tag: UInt16
+        package let value: [UInt8]
+    }
+
+    /// What it is about.
+    package let kind: Kind
+    /// Its number in the stream.
+    package let sequence: UInt64
+    /// When, Unix nanoseconds; 0 where a time would betray.
+    package let nanoseconds: UInt64
+    /// Joins the request's and the response's entry.
+    package let requestID: LogIdentifier
+    /// By ascending tag.
+    package let fields: [Field]
+
+    /// How many bytes an entry without fields has.
+    package static let smallestBytes = 40
+    static let sequenceOffset = 8
+    static let timeOffset = 16
+    static let requestIDOffset = 24
+
+    /// The value of a field; nil where there is none.
+    package subscript(tag: Tag) -> [UInt8]? {
+        self.fields.first { $0.tag == tag.rawValue }?.value
+    }
+}
+
+extension LogEntry {
+    /// Reads one entry, which is all of `bytes`; nil if it is none.
+    package init?(decoding bytes: RawSpan) {
+        guard bytes.byteCount >= Self.smallestBytes,
+            Int(bytes.bigEndian(UInt32.self, at: 0)) == bytes.byteCount - 4,
+            let kind = Kind(rawValue: bytes[byte: 4]),
+            bytes.bigEndian(UInt32.self, at: 4) << 8 == 0
+        else { return nil }
+        var fields: [Field] = []
+        var offset = Self.smallestBytes
+        while offset < bytes.byteCount {
+            guard bytes.byteCount - offset >= 6 else { return nil }
+            let tag = bytes.bigEndian(UInt16.self, at: offset)
+            let count = Int(bytes.bigEndian(UInt32.self, at: offset + 2))
+            guard count <= bytes.byteCount - offset - 6, fields.last.map({ $0.tag < tag }) != false
+            else { return nil }
+            let value = bytes.extracting(offset + 6..<offset + 6 + count)
+            fields.append(Field(tag: tag, value: value.array))
+            offset += 6 + count
+        }
+        self.init(
+            kind: kind, sequence: bytes.bigEndian(UInt64.self, at: Self.sequenceOffset),
+            nanoseconds: bytes.bigEndian(UInt64.self, at: Self.timeOffset),
+            requestID: LogIdentifier(bytes, at: Self.requestIDOffset), fields: fields)
+    }
+}
+
+/// Entries in their encoded form, one after another; the sequence numbers are still to come.
+///
+/// A worker fills one and hands it over whole; the log's writer gives the numbers.
+package struct EntryBatch: Sendable {
+    /// The encoded entries.
+    package private(set) var bytes: [UInt8]
+    /// How many entries there are.
+    package private(set) var entries = 0
+
+    private var start = 0
+    private var lastTag: UInt16 = 0
+
+    /// Makes an empty one with room for so many bytes.
+    package init(reserving capacity: Int = 0) {
+        self.bytes = []
+        self.bytes.reserveCapacity(capacity)
+    }
+
+    /// Begins an entry; its fields follow, by ascending tag, and then ``end()``.
+    package mutating func begin(
+        _ kind: LogEntry.Kind, nanoseconds: UInt64, requestID: LogIdentifier
+    ) {
+        self.start = self.bytes.count
+        self.lastTag = 0
+        self.bytes.append(bigEndian: UInt32(0))
+        self.bytes.append(bigEndian: UInt32(kind.rawValue) << 24)
+        self.bytes.append(bigEndian: UInt64(0))
+        self.bytes.append(bigEndian: nanoseconds)
+        self.bytes.append(requestID)
+    }
+
+    /// Appends a field with the bytes of `value`.
+    package mutating func append(_ tag: LogEntry.Tag, _ value: RawSpan) {
+        self.beginField(tag, byteCount: value.byteCount)
+        self.bytes.append(value)
+    }
+
+    /// Appends a field with the UTF-8 bytes of `value`.
+    package mutating func append(_ tag: LogEntry.Tag, _ value: String) {
+        self.beginField(tag, byteCount: value.utf8.count)
+        self.bytes.append(contentsOf: value.utf8)
+    }
+
+    /// Appends a field with a number; its width must be the one the tag has.
+    package mutating func append(
+        _ tag: LogEntry.Tag, _ value: some FixedWidthInteger & BitwiseCopyable
+    ) {
+        self.beginField(tag, byteCount: value.bitWidth / 8)
+        self.bytes.append(bigEndian: value)
+    }
+
+    /// Appends the head of a field whose `byteCount` bytes follow by ``append(more:)``.
+    package mutating func beginField(_ tag: LogEntry.Tag, byteCount: Int) {
+        precondition(tag.rawValue > self.lastTag, "tags ascend")
+        self.lastTag = tag.rawValue
+        self.bytes.append(bigEndian: tag.rawValue)
+        self.bytes.append(bigEndian: UInt32(byteCount))
+    }
+
+    /// Appends bytes of the field that was begun.
+    package mutating func append(more bytes: RawSpan) {
+        self.bytes.append(bytes)
+    }
+
+    /// Ends the entry.
+    package mutating func end() {
+        let count = self.bytes.count - self.start
+        precondition(count <= SegmentLimits.entryBytes, "an entry has at most 64 MiB")
+        self.bytes.replace(at: self.start, withBigEndian: UInt32(count - 4))
+        self.entries += 1
+    }
+
+    /// Forgets all, and keeps the memory.
+    package mutating func removeAll() {
+        self.bytes.removeAll(keepingCapacity: true)
+        self.entries = 0
+    }
+}

@@ -1,0 +1,58 @@
+package import Cryptography
+
+/// What can fail in this target.
+///
+/// What a reader finds wrong with a segment is a ``SegmentFault``.
+package enum SealedLogError: Error, Equatable {
+    /// A file operation failed; says which, on what path, and the `errno` of the call.
+    case file(operation: String, path: String, errno: Int32)
+    /// Another process writes this log; `holder` is what it wrote into the lock.
+    case locked(holder: String)
+    /// Keys, random numbers or ciphers cannot be had.
+    case cryptography(CryptographyError)
+    /// An entry of the key ring cannot be used; says why.
+    case keyRing(path: String, KeyRingProblem)
+    /// A segment is not as it was written; `frame` is how many of its frames hold.
+    case segment(SegmentFault, path: String, frame: UInt64)
+    /// The payload of a frame that is authentic is not one of its type.
+    case malformedPayload(FrameType)
+    /// A stream cannot be written on: its log key is used up and no other was supplied.
+    case keyUsedUp
+    /// A stream cannot be written on: its wrapping key was revoked.
+    case revoked
+}
+
+/// Why an entry of the key ring cannot be used.
+package enum KeyRingProblem: Equatable, Sendable {
+    /// There is none of that name.
+    case missing
+    /// It is not the JSON that was written; torn, for example.
+    case malformed(String)
+    /// It has a format this version does not know.
+    case fromTheFuture(format: UInt64)
+    /// It names another key or stream than its file or its user does.
+    case misplaced
+    /// Its wrapping key is none of ours, or what was unwrapped was wrapped for another entry.
+    case foreign
+}
+
+extension SealedLogError {
+    /// Whether the file system has no room left (ENOSPC, EDQUOT).
+    package var isDiskFull: Bool {
+        switch self {
+        case .file(_, _, let errno): errno == 28 || errno == 122
+        default: false
+        }
+    }
+}
+
+/// Runs `body` and turns what Cryptography throws into this target's error.
+func withCryptography<Value: ~Copyable>(
+    _ body: () throws(CryptographyError) -> Value
+) throws(SealedLogError) -> Value {
+    do throws(CryptographyError) {
+        return try body()
+    } catch {
+        throw .cryptography(error)
+    }
+}

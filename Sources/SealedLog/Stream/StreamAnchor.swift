@@ -1,0 +1,26 @@
+/// What is kept of a stream outside the log folder, so that a log that was rolled back, cut or
+/// written under another key is noticed.
+package struct StreamAnchor: Equatable, Sendable {
+    /// The stream.
+    package var streamID: LogIdentifier
+    /// The highest number of a segment so far.
+    package var number: UInt64
+    /// That segment's id.
+    package var segmentID: LogIdentifier
+    /// A chain head that segment has had.
+    package var head: ChainHead
+    /// The log keys so far, each with SHA-256 of its wrapped form.
+    package var logKeys: [LogIdentifier: ChainHead]
+
+    /// Makes one.
+    package init(
+        streamID: LogIdentifier, number: UInt64, segmentID: LogIdentifier, head: ChainHead,
+        logKeys: [LogIdentifier: ChainHead]
+    ) {
+        self.streamID = streamID
+        self.number = number
+        self.segmentID = segmentID
+        self.head = head
+        self.logKeys = logKeys
+    }
+}

@@ -1,0 +1,146 @@
+internal import Cryptography
+
+// From entries to frames, and what is kept of them until they are durable.
+extension StreamWriter {
+    func append(_ entry: RawSpan, _ now: LogTime) {
+        let capacity = self.payloadCapacity
+        if self.pending.count + entry.byteCount > capacity { self.framePending() }
+        let start = self.pending.count
+        self.pending.append(entry)
+        self.pending.replace(
+            at: start + LogEntry.sequenceOffset, withBigEndian: self.nextSequence)
+        self.pendingEntries += 1
+        self.nextSequence += 1
+        if entry.byteCount > capacity { self.splitPending(capacity) }
+        guard self.unwritten < self.retained.count else { return }
+        self.attempt(now) { () throws(SealedLogError) in
+            try self.makeRoom(now)
+            try self.writeRetained()
+            // Whoever asks too seldom has it done, so that what is kept stays bounded.
+            if self.retainedBytes >= self.settings.retainedBytes { try self.synchronize() }
+        }
+    }
+
+    /// Drops what no frame was sealed of, and counts it as lost with what was lost before.
+    func dropUnsealed(_ now: LogTime) {
+        self.framePending()
+        self.retainGap()
+        let dropped = self.retained[self.unwritten...]
+        guard let first = dropped.first?.firstSequence else { return }
+        let bodies = dropped.reduce(0) { $0 + ($1.gap?.bodies ?? 0) }
+        self.retained.removeSubrange(self.unwritten...)
+        let milliseconds = self.settings.flags.contains(.hbi) ? 0 : now.unixMilliseconds
+        self.gap = GapPayload(
+            firstSequence: first, entries: self.nextSequence - first, bodies: bodies,
+            firstMilliseconds: milliseconds, lastMilliseconds: milliseconds, reason: .revoked)
+    }
+
+    /// Makes a frame of the entries that wait.
+    func framePending() {
+        guard !self.pending.isEmpty else { return }
+        self.retain(
+            RetainedFrame(
+                payload: self.pending, flags: [],
+                firstSequence: self.nextSequence - UInt64(self.pendingEntries),
+                entries: self.pendingEntries))
+        self.pending = self.spare.popLast() ?? []
+        self.pendingEntries = 0
+    }
+
+    func writePending() throws(SealedLogError) {
+        self.framePending()
+        try self.writeRetained()
+    }
+
+    /// Writes the frames that the present segment does not have, and the gap after them.
+    func writeRetained() throws(SealedLogError) {
+        self.retainGap()
+        guard self.unwritten < self.retained.count else { return }
+        guard let segment = self.segment else {
+            preconditionFailure("a stream without a failure has a segment")
+        }
+        while self.unwritten < self.retained.count {
+            let frame = self.retained[self.unwritten]
+            if let gap = frame.gap {
+                try segment.append(gap)
+            } else {
+                try segment.appendEntries(
+                    frame.payload, frame.flags, firstSequence: frame.firstSequence,
+                    entries: frame.entries)
+            }
+            self.unwritten += 1
+        }
+    }
+
+    func synchronize() throws(SealedLogError) {
+        guard let segment = self.segment else {
+            preconditionFailure("a stream without a failure has a segment")
+        }
+        try segment.synchronize()
+        self.forgetDurable()
+    }
+
+    /// Lets go of all that the present segment has.
+    func forgetDurable() {
+        self.recoveries.removeAll()
+        self.durableSequence = self.unwrittenSequence
+        for index in 0..<self.unwritten {
+            self.retainedBytes -= self.retained[index].payload.count
+            guard self.spare.count < Self.spareBuffers, self.retained[index].gap == nil else {
+                continue
+            }
+            var buffer: [UInt8] = []
+            swap(&buffer, &self.retained[index].payload)
+            buffer.removeAll(keepingCapacity: true)
+            self.spare.append(buffer)
+        }
+        self.retained.removeFirst(self.unwritten)
+        self.unwritten = 0
+    }
+
+    /// The number of the first entry, or loss, that the present segment does not have.
+    var unwrittenSequence: UInt64 {
+        self.unwritten < self.retained.count
+            ? self.retained[self.unwritten].firstSequence
+            : self.gap?.firstSequence ?? self.nextSequence - UInt64(self.pendingEntries)
+    }
+
+    var payloadCapacity: Int {
+        self.settings.largestFrameBytes
+            - (self.settings.flags.contains(.padded) ? Padding.lengthBytes : 0)
+    }
+
+    private func retainGap() {
+        guard let gap = self.gap else { return }
+        self.retain(
+            RetainedFrame(
+                payload: [], flags: [], firstSequence: gap.firstSequence, entries: 0, gap: gap))
+        self.gap = nil
+    }
+
+    private func retain(_ frame: RetainedFrame) {
+        self.retainedBytes += frame.payload.count
+        self.retained.append(frame)
+    }
+
+    /// Cuts one entry that is larger than a frame into frames of its own.
+    private func splitPending(_ capacity: Int) {
+        let entry = self.pending
+        var offset = 0
+        while offset < entry.count {
+            let end = min(offset + capacity, entry.count)
+            var flags: FrameHeader.Flags = offset > 0 ? .continuation : []
+            if end < entry.count { flags.insert(.continues) }
+            self.retain(
+                RetainedFrame(
+                    payload: Array(entry[offset..<end]), flags: flags,
+                    firstSequence: self.nextSequence - 1, entries: offset == 0 ? 1 : 0))
+            offset = end
+        }
+        self.pending = self.spare.popLast() ?? []
+        self.pendingEntries = 0
+    }
+
+    /// 16: as many frames of 64 KiB as `bounded` leaves unsynchronised.
+    private static let spareBuffers = 16
+}

@@ -1,0 +1,203 @@
+/// Writes the streams of one log folder: takes batches from the queue, and writes and synchronises
+/// each stream as its durability says.
+///
+/// Used by one thread, the writer's, which calls ``step(now:)`` again and again and waits between
+/// calls until the time it gives or until the queue's doorbell rings.
+package final class LogWriter {
+    /// What became of a batch that somebody waits for.
+    package struct Outcome: Equatable, Sendable {
+        /// The batch's ticket.
+        package var ticket: UInt64
+        /// Whether all its entries are durable; otherwise at least one is lost.
+        package var isDurable: Bool
+    }
+
+    /// A stream by the number its batches carry.
+    private struct Stream {
+        var writer: StreamWriter
+        var schedule: DurabilitySchedule
+        /// Whoever waits, with the number below which all must be durable.
+        var waiting: [(ticket: UInt64, end: UInt64)] = []
+        var nextTry: UInt64 = 0
+    }
+
+    private let queue: EntryQueue
+    private let retentionMilliseconds: UInt64
+    private var streams: [Int: Stream] = [:]
+    private let report: ([Outcome]) -> Void
+    private let keep: (StreamAnchor) -> Void
+
+    /// Makes a writer without streams.
+    ///
+    /// - Parameters:
+    ///   - queue: Where the batches come from.
+    ///   - retentionMilliseconds: How long segments are kept.
+    ///   - report: Gets the outcomes of batches with a ticket, on the writer's thread.
+    ///   - keep: Gets the anchor of a stream whenever it changed, on the writer's thread.
+    package init(
+        _ queue: EntryQueue, retentionMilliseconds: UInt64,
+        report: @escaping ([Outcome]) -> Void, keep: @escaping (StreamAnchor) -> Void
+    ) {
+        self.queue = queue
+        self.retentionMilliseconds = retentionMilliseconds
+        self.report = report
+        self.keep = keep
+    }
+
+    /// Takes over a stream that was opened; batches for `number` go to it.
+    package func add(_ writer: StreamWriter, as number: Int, _ durability: Durability) {
+        self.streams[number] = Stream(writer: writer, schedule: DurabilitySchedule(durability))
+        self.keepAnchor(of: number)
+    }
+
+    /// The writer of a stream, to supply a key or to revoke it; nil if there is none.
+    package subscript(number: Int) -> StreamWriter? { self.streams[number]?.writer }
+
+    /// Takes what came, and does what is due.
+    ///
+    /// - Returns: When something is due next, in monotonic nanoseconds; nil if nothing waits.
+    package func step(now: LogTime) -> UInt64? {
+        let taken = self.queue.takeAll()
+        var outcomes: [Outcome] = []
+        for item in taken.items {
+            self.append(item, now, &outcomes)
+            self.queue.release(item)
+        }
+        for (number, losses) in taken.losses {
+            self.streams[number]?.writer.count(
+                lost: losses.entries, bodies: losses.bodies, .queueFull, now: now)
+            self.streams[number]?.schedule.append(at: now.monotonicNanoseconds)
+        }
+        var deadline: UInt64?
+        for number in self.streams.keys {
+            self.doWhatIsDue(number, now, &outcomes)
+            guard let stream = self.streams[number] else { continue }
+            let next =
+                stream.writer.failure == nil
+                ? [stream.schedule.deadline, stream.writer.segmentDeadline] : [stream.nextTry]
+            deadline = (next + [deadline]).compactMap { $0 }.min()
+        }
+        if !outcomes.isEmpty { self.report(outcomes) }
+        return deadline
+    }
+
+    /// Writes all that waits and ends every stream.
+    package func close(now: LogTime) {
+        _ = self.step(now: now)
+        var outcomes: [Outcome] = []
+        for number in self.streams.keys.sorted() {
+            self.streams[number]?.writer.close(now: now)
+            self.settle(number, &outcomes)
+            self.keepAnchor(of: number)
+        }
+        if !outcomes.isEmpty { self.report(outcomes) }
+        self.streams = [:]
+    }
+
+    /// Drops what a stream has not sealed yet, counts it, and wipes its keys: its wrapping key was
+    /// revoked.
+    ///
+    /// Whoever waits is told that it is lost.
+    package func revoke(_ number: Int, now: LogTime) {
+        var outcomes: [Outcome] = []
+        self.streams[number]?.writer.revoke(now: now)
+        self.settle(number, &outcomes)
+        self.keepAnchor(of: number)
+        if !outcomes.isEmpty { self.report(outcomes) }
+    }
+
+    /// Removes segments older than what is kept, of all streams.
+    ///
+    /// - Returns: How many were removed.
+    package func expire(now: LogTime) throws(SealedLogError) -> Int {
+        guard now.unixMilliseconds > self.retentionMilliseconds else { return 0 }
+        var count = 0
+        for number in self.streams.keys.sorted() {
+            guard let writer = self.streams[number]?.writer else { continue }
+            count += try writer.expire(
+                writtenBefore: now.unixMilliseconds - self.retentionMilliseconds, now: now)
+        }
+        return count
+    }
+
+    private func append(_ item: EntryQueue.Item, _ now: LogTime, _ outcomes: inout [Outcome]) {
+        guard let writer = self.streams[item.stream]?.writer else {
+            if let ticket = item.ticket { outcomes.append(.init(ticket: ticket, isDurable: false)) }
+            return
+        }
+        let numbers = writer.append(item.batch, now: now)
+        self.streams[item.stream]?.schedule.append(at: now.monotonicNanoseconds)
+        guard let ticket = item.ticket else { return }
+        if numbers.count == item.batch.entries {
+            self.streams[item.stream]?.waiting.append((ticket, numbers.upperBound))
+        } else {
+            outcomes.append(.init(ticket: ticket, isDurable: false))
+        }
+    }
+
+    private func doWhatIsDue(_ number: Int, _ now: LogTime, _ outcomes: inout [Outcome]) {
+        guard let stream = self.streams[number] else { return }
+        let writer = stream.writer
+        if writer.failure != nil {
+            self.retry(number, now)
+        } else {
+            switch stream.schedule.action(
+                at: now.monotonicNanoseconds, unsynchronizedBytes: writer.unsynchronizedBytes)
+            {
+            case .nothing:
+                guard let end = writer.segmentDeadline, now.monotonicNanoseconds >= end else {
+                    break
+                }
+                writer.write(now: now)
+            case .write:
+                writer.write(now: now)
+                self.streams[number]?.schedule.wrote()
+            case .synchronize:
+                if writer.synchronize(now: now) {
+                    self.streams[number]?.schedule.synchronized()
+                }
+            }
+        }
+        self.settle(number, &outcomes)
+        self.keepAnchor(of: number)
+    }
+
+    /// Tries a stream that failed again, once a second: first makes room, by what is too old.
+    private func retry(_ number: Int, _ now: LogTime) {
+        guard let stream = self.streams[number], now.monotonicNanoseconds >= stream.nextTry else {
+            return
+        }
+        self.streams[number]?.nextTry = now.monotonicNanoseconds + Self.retryDelay
+        if stream.writer.failure?.isDiskFull == true {
+            // Other streams may have something to remove; what fails here fails again below.
+            for other in self.streams.values where other.writer.failure == nil {
+                _ = try? other.writer.expire(
+                    writtenBefore: now.unixMilliseconds
+                        - min(now.unixMilliseconds, self.retentionMilliseconds), now: now)
+            }
+        }
+        stream.writer.resume(now: now)
+        if stream.writer.failure == nil { self.streams[number]?.schedule.synchronized() }
+    }
+
+    /// Tells those whose entries are durable now, and those whose entries will not be.
+    private func settle(_ number: Int, _ outcomes: inout [Outcome]) {
+        guard let stream = self.streams[number], !stream.waiting.isEmpty else { return }
+        let hasFailed = stream.writer.failure != nil
+        self.streams[number]?.waiting.removeAll { waiting in
+            let isDurable = waiting.end <= stream.writer.durableSequence
+            // Whoever waits behind a failure is told at once: its answer must be cut.
+            guard isDurable || hasFailed else { return false }
+            outcomes.append(.init(ticket: waiting.ticket, isDurable: isDurable && !hasFailed))
+            return true
+        }
+    }
+
+    private func keepAnchor(of number: Int) {
+        guard let anchor = self.streams[number]?.writer.takeAnchor() else { return }
+        self.keep(anchor)
+    }
+
+    /// 1 s: how often a disk that failed is tried.
+    private static let retryDelay: UInt64 = 1_000_000_000
+}

@@ -1,0 +1,54 @@
+import NIOCore
+import Testing
+
+/// A listener behind a proxy that says who the client is.
+@Suite("PROXY protocol", .serialized)
+struct ProxyProtocolTests {
+    private static let text = Array("PROXY TCP4 192.0.2.7 10.0.0.1 12345 443\r\n".utf8)
+    private static let binary: [UInt8] =
+        [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a, 0x21, 0x11, 0, 12]
+        + [192, 0, 2, 7, 10, 0, 0, 1, 0x30, 0x39, 1, 187]
+    private static let local: [UInt8] = Array(Self.binary[..<12]) + [0x20, 0, 0, 0]
+
+    @Test("The header's address is the client's; a connection without a right header ends")
+    func versions() async throws {
+        for (version, header, wrong) in [
+            ("v1", Self.text, [Self.binary, Array("PROXY TCP4 1.2.3\r\n".utf8), []]),
+            ("v2", Self.binary, [Self.text, Array(Self.binary[..<12]) + [0x31, 0x11, 0, 0], []]),
+        ] {
+            let stage = try await Stage.start(
+                StageSetup(trustedProxies: "[127.0.0.0/8]", proxyProtocol: version))
+            do {
+                #expect(try await Self.ask(stage, header) == 200)
+                let seen = stage.backend.requests.last
+                #expect(seen?["x-forwarded-for"] == "192.0.2.7")
+                for preface in wrong { #expect(try await Self.ask(stage, preface) == nil) }
+                if version == "v2" { #expect(try await Self.ask(stage, Self.local) == 200) }
+                #expect(stage.backend.requests.count == (version == "v2" ? 2 : 1))
+            } catch {
+                await stage.stop()
+                throw error
+            }
+            await stage.stop()
+        }
+    }
+
+    @Test("Nobody but a trusted proxy may connect")
+    func untrusted() async throws {
+        let stage = try await Stage.start(
+            StageSetup(trustedProxies: "[10.0.0.0/8]", proxyProtocol: "v1"))
+        let status = try? await Self.ask(stage, Self.text)
+        #expect(status == .some(nil))
+        #expect(stage.backend.byteCount == 0)
+        await stage.stop()
+    }
+
+    /// The status of a request after `preface`; nil if there is no handshake.
+    private static func ask(_ stage: Stage, _ preface: [UInt8]) async throws -> Int? {
+        let client = try await RawClient.connect(
+            port: stage.port, root: stage.materials.root, preface: preface)
+        guard client.received.value.hasHandshake else { return nil }
+        await client.send(stage.request(body: "hello"))
+        return try await client.answer().status
+    }
+}

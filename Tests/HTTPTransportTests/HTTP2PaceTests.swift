@@ -1,0 +1,158 @@
+import NIOCore
+import NIOEmbedded
+import TLS
+import Testing
+
+@testable import HTTPTransport
+
+/// One server connection without a socket, whose clock a test moves.
+@Suite("HTTP/2 clients that are slow")
+struct HTTP2PaceTests {
+    private final class Bench {
+        let channel = EmbeddedChannel()
+        let context: LoopContext
+        var receivers: [EchoReceiver] = []
+        private var streams: UInt8 = 0
+
+        /// `settings` are the payload of the client's SETTINGS.
+        init(settings: [UInt8] = []) throws {
+            self.context = LoopContext(
+                eventLoop: self.channel.embeddedEventLoop, tls: try TLSWorkerResources())
+            let connection = try #require(
+                HTTP2ServerConnection(
+                    loop: self.context, limits: HTTPLimits(),
+                    timeouts: ServerTimeouts(head: .seconds(10), idle: .seconds(60)),
+                    makeReceiver: {
+                        let receiver = EchoReceiver($0)
+                        self.receivers.append(receiver)
+                        return receiver
+                    }))
+            try self.channel.pipeline.syncOperations.addHandler(connection)
+            try self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+            try self.send(
+                Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + Self.frame(4, 0, 0, settings))
+        }
+
+        static func frame(
+            _ type: UInt8, _ flags: UInt8, _ stream: UInt8, _ payload: [UInt8] = []
+        ) -> [UInt8] {
+            [0, 0, UInt8(payload.count), type, flags, 0, 0, 0, stream] + payload
+        }
+
+        /// Opens the next stream.
+        func request(_ path: String, flags: UInt8) throws {
+            let id = self.streams * 2 + 1
+            self.streams += 1
+            let fields = [
+                (":method", "POST"), (":scheme", "https"), (":authority", "h"), (":path", path),
+            ]
+            var block: [UInt8] = []
+            for (name, value) in fields {
+                block += [0, UInt8(name.utf8.count)] + Array(name.utf8)
+                block += [UInt8(value.utf8.count)] + Array(value.utf8)
+            }
+            try self.send(Self.frame(1, flags, id, block))
+        }
+
+        func send(_ bytes: [UInt8]) throws {
+            try self.channel.writeInbound(ByteBuffer(bytes: bytes))
+            self.channel.embeddedEventLoop.run()
+        }
+
+        /// Lets so much time pass, as far as deadlines go.
+        func pass(_ time: TimeAmount) {
+            self.context.deadlines.advance(to: .now() + time)
+            self.channel.embeddedEventLoop.run()
+        }
+
+        /// Types of the frames that were written since the last call.
+        func written() throws -> [UInt8] {
+            var bytes: [UInt8] = []
+            while let buffer = try self.channel.readOutbound(as: ByteBuffer.self) {
+                bytes += Array(buffer.readableBytesView)
+            }
+            var types: [UInt8] = []
+            while bytes.count >= 9 {
+                types.append(bytes[3])
+                bytes.removeFirst(9 + Int(bytes[1]) << 8 + Int(bytes[2]))
+            }
+            return types
+        }
+
+        func stop() { _ = try? self.channel.finish(acceptAlreadyClosed: true) }
+    }
+
+    @Test("what streams send within a turn leaves in one write")
+    func turn() throws {
+        let bench = try Bench()
+        _ = try bench.written()
+        let before = bench.receivers.count
+        for _ in 0..<3 { try bench.request("/hang", flags: 4) }
+        #expect(bench.receivers.count == before + 3)
+        for receiver in bench.receivers {
+            let head = MessageHead()
+            head.status = 200
+            receiver.stream.sendHead(head, framing: .length(2))
+            receiver.stream.sendBody(ByteBuffer(string: "ok"))
+            receiver.stream.sendEnd()
+            receiver.stream.flush()
+        }
+        #expect(try bench.channel.readOutbound(as: ByteBuffer.self) == nil)
+        bench.channel.embeddedEventLoop.run()
+        #expect(try bench.channel.readOutbound(as: ByteBuffer.self) != nil)
+        #expect(try bench.channel.readOutbound(as: ByteBuffer.self) == nil)
+        bench.stop()
+    }
+
+    @Test("a head that never ends closes the connection after the head's time")
+    func head() throws {
+        let bench = try Bench()
+        try bench.request("/hang", flags: 0)
+        bench.pass(.seconds(8))
+        #expect(bench.channel.isActive)
+        bench.pass(.seconds(11))
+        #expect(!bench.channel.isActive)
+        bench.stop()
+    }
+
+    @Test("a body that stands still is reported, one that moves is not")
+    func body() throws {
+        let bench = try Bench()
+        try bench.request("/hang", flags: 4)
+        try bench.request("/hang", flags: 4)
+        let piece = Bench.frame(0, 0, 3, [UInt8](repeating: 1, count: 250))
+        for _ in 0..<12 { try bench.send(piece) }
+        bench.pass(.seconds(11))
+        guard case .malformed(.timedOut)? = bench.receivers[0].failure else {
+            Issue.record("not reported")
+            return
+        }
+        #expect(bench.receivers[1].failure == nil)
+        bench.stop()
+    }
+
+    @Test("an answer nobody takes is given up after the stall time")
+    func reader() throws {
+        // INITIAL_WINDOW_SIZE 0.
+        let bench = try Bench(settings: [0, 4, 0, 0, 0, 0])
+        try bench.request("/large", flags: 5)
+        #expect(bench.receivers[0].queued < 1 << 17)
+        _ = try bench.written()
+        for seconds in [11, 22, 33] { bench.pass(.seconds(Int64(seconds))) }
+        #expect(bench.receivers[0].failure != nil)
+        bench.stop()
+    }
+
+    @Test("a hundred answers whose windows never open hold a bounded amount")
+    func closedWindows() throws {
+        let bench = try Bench(settings: [0, 4, 0, 0, 0, 0])
+        for _ in 0..<100 { try bench.request("/large", flags: 5) }
+        #expect(bench.receivers.count == 100)
+        // High water, and the piece that went over it.
+        for receiver in bench.receivers { #expect(receiver.queued <= 65_536 + 16_384) }
+        // HEADERS each, no DATA.
+        let types = try bench.written()
+        #expect(types.count { $0 == 1 } == 100 && !types.contains(0))
+        bench.stop()
+    }
+}
