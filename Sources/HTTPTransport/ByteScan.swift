@@ -98,7 +98,7 @@ extension Span<UInt8> {
     /// `literal` must be letters, digits and `-`, and `range` must hold token bytes only: for those,
     /// setting bit 5 is lowering the case.
     @inline(__always)
-    func isName(_ literal: StaticString, start: Int, length: Int) -> Bool {
+    package func isName(_ literal: StaticString, start: Int, length: Int) -> Bool {
         guard length == literal.utf8CodeUnitCount else { return false }
         var index = 0
         while index &+ 8 <= length {

@@ -19,6 +19,8 @@ package final class HTTP1ClientConnection: ChannelInboundHandler {
         case idle
         case head
         case body
+        /// After 101: bytes, to the connection's end.
+        case tunnel
         case complete
         case closed
     }
@@ -28,6 +30,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler {
         case head
         case body(remaining: Int)
         case chunks
+        case tunnel
         case complete
     }
 
@@ -45,6 +48,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler {
     private var reading = Reading.opening
     private var writing = Writing.idle
     private var requestMethod = HTTPMethod.get
+    private var asksForUpgrade = false
     private var isProcessing = false
     private var isReadingPaused = false
     private var isHeadBegun = false
@@ -111,11 +115,15 @@ package final class HTTP1ClientConnection: ChannelInboundHandler {
     package func sendHead(_ head: MessageHead, framing: BodyFraming, strippedPrefixBytes: Int) {
         guard case .head = self.writing else { return }
         self.requestMethod = head.method
+        self.asksForUpgrade = head.isUpgrade
+        // Absent it would say nothing where a body is usual (RFC 9110 8.6).
+        let framing = framing == .none && head.contentLength == 0 ? .length(0) : framing
         self.output.append(atMost: HTTP1Writer.maximumBytes(of: head)) { output in
             HTTP1Writer.appendRequestLine(
                 head, strippedPrefixBytes: strippedPrefixBytes, to: &output)
             HTTP1Writer.appendFields(of: head, except: .hopByHop, to: &output)
             HTTP1Writer.appendFraming(framing, to: &output)
+            if head.isUpgrade { HTTP1Writer.appendUpgrade(to: &output) }
             HTTP1Writer.appendHeadEnd(to: &output)
         }
         switch framing {
@@ -142,6 +150,8 @@ package final class HTTP1ClientConnection: ChannelInboundHandler {
             self.output.append(atMost: HTTP1Writer.chunkBytes) {
                 HTTP1Writer.appendChunkEnd(to: &$0)
             }
+        case .tunnel:
+            self.output.append(piece: bytes)
         case .idle, .head, .complete:
             break
         }
@@ -156,7 +166,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler {
             }
         case .body(let remaining):
             precondition(remaining == 0, "a request shorter than its content-length")
-        case .idle, .head, .complete: return
+        case .idle, .head, .tunnel, .complete: return
         }
         self.writing = .complete
         if !self.isProcessing { self.finishIfComplete() }
@@ -299,8 +309,8 @@ extension HTTP1ClientConnection {
         case .opening: self.openingFailed(error)
         case .idle, .complete: self.fail(nil)
         case .head: self.fail(error)
-        case .body:
-            if case .closed = error, case .untilClose = self.head.framing {
+        case .body, .tunnel:
+            if case .closed = error, self.head.framing == .untilClose {
                 self.reading = .complete
                 self.receiver?.receiveResponseEnd()
                 self.receiver?.responseReadComplete()
@@ -350,9 +360,11 @@ extension HTTP1ClientConnection {
                     &self.input.bytes, into: self.head, requestMethod: self.requestMethod)
             else { return false }
             self.isHeadBegun = false
-            // 1xx answers are between us and the backend (RFC 9110 15.2); a switch of protocols
-            // was never asked for.
-            if self.head.status == 101 { throw .unsupportedVersion }
+            if self.head.status == 101 {
+                try self.switchProtocols()
+                return true
+            }
+            // Other 1xx answers are between us and the backend (RFC 9110 15.2).
             if self.head.status < 200 { return true }
             self.decoder = HTTP1BodyDecoder(framing: self.head.framing, limits: self.limits)
             self.reading = .body
@@ -369,6 +381,12 @@ extension HTTP1ClientConnection {
                 self.receiver?.receiveResponseEnd()
             }
             return true
+        case .tunnel:
+            guard self.input.bytes.readableBytes > 0 else { return false }
+            let bytes = self.input.bytes
+            self.input = ConnectionInput()
+            self.receiver?.receiveResponseBody(bytes)
+            return false
         case .idle, .complete:
             // Bytes nobody asked for: a response to no request.
             if self.input.bytes.readableBytes > 0 { self.fail(nil) }
@@ -377,6 +395,18 @@ extension HTTP1ClientConnection {
             self.input = ConnectionInput()
             return false
         }
+    }
+
+    /// From here on the connection carries bytes, and ends with them.
+    private func switchProtocols() throws(HTTPError) {
+        guard self.asksForUpgrade, case .complete = self.writing, self.head.agreesToWebSocket else {
+            throw .unsupportedVersion
+        }
+        self.head.isUpgrade = true
+        self.head.framing = .untilClose
+        self.reading = .tunnel
+        self.writing = .tunnel
+        self.receiver?.receiveResponseHead(self.head)
     }
 
     /// Gives the connection back once both halves have ended; closes it if it cannot be used again.

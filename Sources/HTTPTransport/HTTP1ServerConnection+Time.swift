@@ -11,7 +11,7 @@ extension HTTP1ServerConnection: DeadlineOwner {
             self.channelContext?.close(promise: nil)
         case .body:
             self.checkPace(now: now)
-        case .complete, .refused:
+        case .complete, .tunnel, .refused:
             self.checkReader(now: now)
         }
         self.flush()

@@ -78,6 +78,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
     /// removed before. Not sent before ``flush()``.
     package func sendHead(_ head: MessageHead, framing: BodyFraming) {
         guard case .head = self.writing else { return }
+        if head.isUpgrade { return self.switchProtocols(head) }
         var isComplete = self.bodyIsHere
         if case .complete = self.reading { isComplete = true }
         let isHTTP10 = self.head.version == .http10
@@ -111,6 +112,22 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
         }
     }
 
+    /// Sends a head of status 101; from there on the connection carries bytes, and ends with them.
+    private func switchProtocols(_ head: MessageHead) {
+        self.persists = false
+        self.writing = .tunnel
+        self.reading = .tunnel
+        self.output.append(atMost: HTTP1Writer.maximumBytes(of: head)) { output in
+            HTTP1Writer.appendStatusLine(head.status, to: &output)
+            HTTP1Writer.appendFields(of: head, except: .hopByHop, to: &output)
+            HTTP1Writer.appendUpgrade(to: &output)
+            HTTP1Writer.appendHeadEnd(to: &output)
+        }
+        if self.isReadingPaused { self.setReading(true) }
+        // What the client has sent already is the tunnel's.
+        self.process()
+    }
+
     /// Sends a piece of the answer's body.
     package func sendBody(_ bytes: ByteBuffer) {
         let count = bytes.readableBytes
@@ -120,7 +137,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
             precondition(count <= remaining, "an answer longer than its content-length")
             self.writing = .body(remaining: remaining - count)
             self.output.append(piece: bytes)
-        case .untilClose:
+        case .untilClose, .tunnel:
             self.output.append(piece: bytes)
         case .chunks:
             self.output.append(atMost: HTTP1Writer.chunkBytes) {
@@ -145,7 +162,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
             }
         case .body(let remaining):
             precondition(remaining == 0, "an answer shorter than its content-length")
-        case .untilClose, .bodiless: break
+        case .untilClose, .bodiless, .tunnel: break
         }
         self.writing = .complete
         if !self.isProcessing { self.finishAnswer() }
@@ -231,7 +248,10 @@ extension HTTP1ServerConnection {
         self.isWritable = isWritable
         if !isWritable {
             self.answerPace.restart(at: .now(), bytes: self.drainedBytes)
-            if case .complete = self.reading { self.timer.set(.now() + self.timeouts.stall) }
+            switch self.reading {
+            case .complete, .tunnel: self.timer.set(.now() + self.timeouts.stall)
+            default: break
+            }
         }
         self.receiver?.answerWritabilityChanged(isWritable: isWritable)
         self.flush()
@@ -282,7 +302,7 @@ extension HTTP1ServerConnection {
     private var hasExchange: Bool {
         switch self.reading {
         case .head, .discarding: false
-        case .body, .complete: true
+        case .body, .complete, .tunnel: true
         case .refused: if case .complete = self.writing { false } else { true }
         }
     }
@@ -331,6 +351,12 @@ extension HTTP1ServerConnection {
             }
             self.finishAnswer()
             return true
+        case .tunnel:
+            guard self.input.bytes.readableBytes > 0 else { return false }
+            let bytes = self.input.bytes
+            self.input = ConnectionInput()
+            self.receiver?.receiveRequestBody(bytes)
+            return false
         case .refused:
             guard case .complete = self.writing else { return false }
             self.finishAnswer()
@@ -415,7 +441,7 @@ extension HTTP1ServerConnection {
             self.timer.cancel()
             self.flush()
             self.channelContext?.close(promise: nil)
-        case .body, .refused:
+        case .body, .refused, .tunnel:
             self.linger()
         case .head, .discarding:
             break

@@ -129,6 +129,11 @@ package enum HTTP1Writer {
         }
     }
 
+    /// Appends the fields with which a connection becomes one of WebSocket (RFC 6455 4).
+    package static func appendUpgrade(to output: inout ByteWriter) {
+        output.append("connection: Upgrade\r\nupgrade: websocket\r\n")
+    }
+
     /// Appends the empty line that ends a head.
     package static func appendHeadEnd(to output: inout ByteWriter) {
         output.append("\r\n")
@@ -159,6 +164,7 @@ package enum HTTP1Writer {
     private static func statusLine(_ status: Int) -> StaticString? {
         switch status {
         case 100: "HTTP/1.1 100 Continue\r\n"
+        case 101: "HTTP/1.1 101 Switching Protocols\r\n"
         case 200: "HTTP/1.1 200 OK\r\n"
         case 201: "HTTP/1.1 201 Created\r\n"
         case 202: "HTTP/1.1 202 Accepted\r\n"

@@ -10,6 +10,7 @@ struct MessageFacts {
     var keepAlive = true
     var expectsContinue = false
     var method: HTTPMethod = .get
+    var isUpgrade = false
     var isAbsoluteForm = false
     var targetRange = 0..<0
     var pathRange = 0..<0

@@ -27,6 +27,7 @@ struct AccessLogLine {
         line.string("ResponseCodeReason", self.reason)
         line.number("ModelStatusCode", self.record.upstreamStatus)
         line.string("ModelStatusReason", self.isModelError ? "model_error" : "")
+        if let status = self.record.grpcStatus { line.number("GrpcStatus", status) }
         line.number("RequestPayloadSize", self.record.requestBytes)
         line.number("ResponsePayloadSize", self.record.responseBytes)
         line.bytes("UserAgent", self.head, self.userAgent)
@@ -52,7 +53,10 @@ struct AccessLogLine {
     }
 
     private var isModelError: Bool {
-        self.record.upstreamStatus != 0 && !(200..<300 ~= self.record.upstreamStatus)
+        switch self.record.upstreamStatus {
+        case 0, 101, 200..<300: false
+        default: true
+        }
     }
 
     private var reason: String {
@@ -72,6 +76,7 @@ struct AccessLogLine {
         case .notReady: return "model_not_ready"
         case .overloaded: return "too_many_pending_request"
         case .badBackend: return "bad_gateway"
+        case .modelStatus: return "model_error"
         case .timedOut: return "request_timeout"
         case .clientGone: return "client_closed_request"
         case .revoked: return "key_revoked"

@@ -15,6 +15,8 @@ package struct EndpointConfiguration: Sendable, Equatable {
     package var wireCompatibility: WireCompatibility
     /// Most bytes of a request body.
     package var bodyBytes: Int64
+    /// Whether WebSocket clients may have a connection for themselves.
+    package var allowsWebSocket = false
     /// 1 to 20, in the order of the file.
     package var deployments: [DeploymentConfiguration]
 

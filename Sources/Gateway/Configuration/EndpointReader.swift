@@ -26,7 +26,7 @@ struct EndpointReader {
     ) -> EndpointConfiguration? {
         let keys = [
             "hosts", "path_prefix", "auth_mode", "wire_compatibility", "traffic", "hbi", "limits",
-            "deployments",
+            "websocket", "deployments",
         ]
         let later = ["mirror_traffic", "extended_mirroring", "encryption"]
         guard let endpoint = place.mapping(keys: keys, later: later) else { return nil }
@@ -49,12 +49,19 @@ struct EndpointReader {
                 files: self.files, trustDomain: self.trustDomain, hasIdentity: self.hasIdentity
             ).deployments($0, traffic: endpoint["traffic"])
         }
+        let webSocket = endpoint["websocket"].map { $0.boolean() } ?? false
+        if webSocket == true, let place = endpoint["websocket"],
+            deployments?.contains(where: { $0.version == .http2 }) == true
+        {
+            place.report("websocket needs protocol: http1 in every deployment: HTTP/2 has no 101")
+        }
         guard let hosts, let authentication, let wireCompatibility, let deployments,
-            let bodyBytes = bodyBytes ?? self.bodyBytes
+            let bodyBytes = bodyBytes ?? self.bodyBytes, let webSocket
         else { return nil }
         return EndpointConfiguration(
             name: name, hosts: hosts, pathPrefix: prefix, authentication: authentication,
-            wireCompatibility: wireCompatibility, bodyBytes: bodyBytes, deployments: deployments)
+            wireCompatibility: wireCompatibility, bodyBytes: bodyBytes, allowsWebSocket: webSocket,
+            deployments: deployments)
     }
 
     private func hosts(

@@ -58,12 +58,26 @@ struct Answer {
                 reason: "too_many_pending_request", retryAfter: "1")
         case .badBackend:
             self.init(status: 502, body: .code("bad_gateway"))
+        case .modelStatus(let status):
+            self.init(
+                status: Exchange.mappedStatus(status, as: wire), body: .code("model_error"),
+                reason: "model_error")
         case .timedOut:
             self.init(
                 status: wire == .managed ? 408 : 504, body: .code("request_timeout"),
                 reason: "request_timeout")
         case .clientGone, .revoked:
             self.init(status: 499, body: .empty)
+        }
+    }
+
+    /// What `grpc-message` says, in characters it may hold as they are.
+    var message: StaticString {
+        switch self.body {
+        case .text(let text) where text.utf8CodeUnitCount > 0: text
+        case .code(let code): code
+        case .json: "request_id_too_long"
+        case .text, .empty: self.reason ?? ""
         }
     }
 

@@ -5,7 +5,7 @@ extension Exchange {
     static func mappedStatus(
         _ status: Int, as wire: EndpointConfiguration.WireCompatibility
     ) -> Int {
-        if 200..<300 ~= status { return status }
+        if 200..<300 ~= status || status == 101 { return status }
         switch wire {
         case .managed: return 424
         case .kubernetes: return 502

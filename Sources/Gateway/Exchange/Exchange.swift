@@ -20,30 +20,41 @@ final class Exchange {
         case answered
     }
 
-    private let worker: Worker
-    private let client: ClientConnection
-    private let connection: any ServerStream
+    /// What there is of WebSocket (RFC 6455).
+    enum Upgrade {
+        case none
+        case asked
+        case done
+    }
+
+    let worker: Worker
+    let client: ClientConnection
+    let connection: any ServerStream
     private let timer: DeadlineTimer
     private var phase = Phase.idle
-    private var head: MessageHead?
-    private var ids: RequestIDs
+    private(set) var head: MessageHead?
+    private(set) var ids: RequestIDs
     /// What of the body may have to be sent, perhaps once more; a copy, so that the read buffer is free.
     private var heldBody = ByteBuffer()
     /// Whether all of the body is held, to be repeated where a pooled connection was stale.
     private var holdsBody = false
-    private var framing = BodyFraming.none
-    private var strippedPrefixBytes = 0
+    var framing = BodyFraming.none
+    var strippedPrefixBytes = 0
     private var isRequestComplete = false
-    private var isAnswerBegun = false
+    var isAnswerBegun = false
     private var hasRetried = false
     /// Backends that had no connection to give.
     private var tried: [Backend] = []
     /// Whether what is sent to a backend leaves when the present reading is done, head and body.
     private var isChoosing = false
     /// What the log and the metrics will say of this exchange.
-    private(set) var record = ExchangeRecord()
-    private var endpoint: Endpoint?
-    private var deployment: Deployment?
+    var record = ExchangeRecord()
+    var endpoint: Endpoint?
+    private(set) var deployment: Deployment?
+    /// Set where the request is of gRPC.
+    private(set) var grpc: GRPCCall?
+    /// Whether the connection has become, or asks to become, plain bytes both ways.
+    var upgrade = Upgrade.none
 
     init(worker: Worker, client: ClientConnection, connection: any ServerStream) {
         self.worker = worker
@@ -73,16 +84,19 @@ extension Exchange: RequestReceiver {
     func receiveRequestHead(_ head: MessageHead) {
         self.begin(head)
         do throws(GatewayError) {
+            self.grpc = GRPCCall(head)
             self.ids = try RequestIDs(head, random: &self.worker.random)
             let endpoint = try self.route(head)
             try self.authenticate(head, endpoint)
             try self.admitBody(head, endpoint)
+            try self.grpc?.readTimeout(head, from: self.record.start)
+            try self.admitUpgrade(head, endpoint)
             let deployment = try endpoint.deployment(for: head, random: &self.worker.random)
             self.deployment = deployment
             self.holdsBody =
                 deployment.configuration.retriesStaleConnections
                 || deployment.configuration.version == .http2
-            self.prepare(head, endpoint)
+            self.prepare(head, deployment)
             try self.choose(deployment)
         } catch {
             self.refuse(error)
@@ -91,7 +105,9 @@ extension Exchange: RequestReceiver {
 
     func receiveRequestBody(_ bytes: ByteBuffer) {
         self.record.requestBytes += bytes.readableBytes
-        if let endpoint, self.record.requestBytes > endpoint.configuration.bodyBytes {
+        if let endpoint, self.record.requestBytes > endpoint.configuration.bodyBytes,
+            self.upgrade != .done
+        {
             self.fail(GatewayError(kind: .bodyTooLarge, source: .downstream))
             return
         }
@@ -106,8 +122,10 @@ extension Exchange: RequestReceiver {
                 self.trimHeldBody()
             }
             // The model's time begins when it has the request; a slow sender has a pace to keep.
-            if let deployment, !self.isAnswerBegun {
-                self.timer.set(.now() + deployment.requestTimeout)
+            if self.isAnswerBegun {
+                self.wait(self.worker.snapshot.streamIdleTimeout)
+            } else if let deployment {
+                self.wait(deployment.requestTimeout)
             }
             if !upstream.isWritable { self.connection.setReading(false) }
         case .idle, .refusing, .answered:
@@ -152,6 +170,8 @@ extension Exchange: RequestReceiver {
         self.phase = .answered
         self.endpoint = nil
         self.deployment = nil
+        self.grpc = nil
+        self.upgrade = .none
         self.isRequestComplete = false
         self.isAnswerBegun = false
         self.hasRetried = false
@@ -162,56 +182,6 @@ extension Exchange: RequestReceiver {
         self.record.version = head?.version ?? self.connection.version
         self.worker.metrics.exchangeBegan()
     }
-
-    private func route(_ head: MessageHead) throws(GatewayError) -> Endpoint {
-        switch self.worker.snapshot.router.route(head, serverName: self.client.serverName) {
-        case .endpoint(let endpoint, let strippedPrefixBytes):
-            self.endpoint = endpoint
-            self.strippedPrefixBytes = strippedPrefixBytes
-            return endpoint
-        case .misdirected:
-            throw GatewayError(kind: .misdirected, source: .downstream, cause: "host")
-        case .unknownPath(let candidates):
-            // Only a caller with a key of this host may learn that the path does not exist.
-            for endpoint in candidates {
-                if case .some = try? self.authenticate(head, endpoint) {
-                    throw GatewayError(kind: .unknownPath, source: .downstream)
-                }
-            }
-            throw GatewayError(kind: .accessDenied(nil), source: .downstream, cause: "unknown path")
-        }
-    }
-
-    private func authenticate(_ head: MessageHead, _ endpoint: Endpoint) throws(GatewayError) {
-        switch endpoint.configuration.authentication {
-        case .key:
-            self.record.key = try self.worker.authenticate(
-                head, endpoint, proven: self.client.provenToken)
-        case .mutualTLS:
-            guard let identity = self.client.peerIdentity else {
-                throw GatewayError(
-                    kind: .accessDenied(nil), source: .downstream, cause: "no client certificate")
-            }
-            self.record.identity = identity
-        }
-    }
-
-    private func admitBody(_ head: MessageHead, _ endpoint: Endpoint) throws(GatewayError) {
-        self.framing = head.framing
-        if case .length(let count) = head.framing, count > endpoint.configuration.bodyBytes {
-            throw GatewayError(kind: .bodyTooLarge, source: .downstream)
-        }
-    }
-
-    /// Makes the client's head the one that goes to the backend.
-    private func prepare(_ head: MessageHead, _ endpoint: Endpoint) {
-        let forwarded = self.client.forwardedFields(of: head, in: self.worker.snapshot)
-        head.remove(Self.removedFromRequests)
-        head.append(forwarded)
-        if case .made = self.ids.requestID {
-            self.ids.append(.xRequestID, .made, of: nil, to: head)
-        }
-    }
 }
 
 // MARK: - The backend
@@ -221,7 +191,7 @@ extension Exchange: ResponseReceiver {
         guard let backend = self.worker.backend(of: deployment) else {
             throw GatewayError(kind: .notReady, source: .upstream, cause: "no backend")
         }
-        self.timer.set(.now() + deployment.requestTimeout)
+        self.wait(deployment.requestTimeout)
         self.isChoosing = true
         self.forward(to: backend, isFreshWanted: false)
         self.isChoosing = false
@@ -270,10 +240,19 @@ extension Exchange: ResponseReceiver {
     }
 
     func receiveResponseHead(_ head: MessageHead) {
-        guard case .forwarding = self.phase, let endpoint else { return }
+        guard case .forwarding(_, let backend) = self.phase, let endpoint else { return }
+        self.record.upstreamStatus = head.status
+        if self.grpc != nil {
+            guard head.status == 200 else {
+                backend.succeeded()
+                self.fail(GatewayError(kind: .modelStatus(head.status), source: .upstream))
+                return
+            }
+            self.record.grpcStatus = GRPCCall.status(in: head)
+        }
+        if head.status == 101 { self.upgrade = .done }
         self.isAnswerBegun = true
         self.dropHeldBody()
-        self.record.upstreamStatus = head.status
         self.record.responseStart = .now()
         let status = Self.mappedStatus(head.status, as: endpoint.configuration.wireCompatibility)
         head.remove(Self.removedFromResponses)
@@ -287,7 +266,7 @@ extension Exchange: ResponseReceiver {
         }
         self.appendCommonFields(to: head)
         self.record.status = status
-        self.timer.set(.now() + self.worker.snapshot.streamIdleTimeout)
+        self.wait(self.worker.snapshot.streamIdleTimeout)
         // An answer to HEAD says how long the body would be that it has not (RFC 9110, 8.6).
         let framing =
             self.head?.method == .head
@@ -298,7 +277,7 @@ extension Exchange: ResponseReceiver {
     func receiveResponseBody(_ bytes: ByteBuffer) {
         self.record.responseBytes += bytes.readableBytes
         self.connection.sendBody(bytes)
-        self.timer.set(.now() + self.worker.snapshot.streamIdleTimeout)
+        self.wait(self.worker.snapshot.streamIdleTimeout)
         if case .forwarding(let upstream, _) = self.phase, !self.connection.isWritable {
             upstream.setReading(false)
         }
@@ -309,7 +288,10 @@ extension Exchange: ResponseReceiver {
         backend.succeeded()
         // An answer that is over before its request: the backend wants no more of it.
         if !self.isRequestComplete { upstream.cancel() }
-        trailers?.remove(Self.removedFromResponses)
+        if let trailers {
+            trailers.remove(Self.removedFromResponses)
+            if self.grpc != nil { self.record.grpcStatus = GRPCCall.status(in: trailers) }
+        }
         self.end()
         self.connection.sendEnd(trailers: trailers)
     }
@@ -391,74 +373,42 @@ extension Exchange {
         self.record.failure = error
         var canAnswer = !self.isAnswerBegun
         switch error.kind {
-        case .clientGone, .revoked: canAnswer = false
-        default: break
+        case .clientGone: canAnswer = false
+        case .revoked: canAnswer = self.endsWithStatus && self.isAnswerBegun
+        default: canAnswer = canAnswer || self.endsWithStatus
         }
         let answer = Answer(
             error.kind, as: self.endpoint?.configuration.wireCompatibility ?? .managed)
         guard canAnswer else {
-            if !self.isAnswerBegun { self.record.status = answer.status }
+            // What was begun keeps its status in the log, unless it was the client who left.
+            let isLeft = answer.status == 499 && self.upgrade != .done
+            if !self.isAnswerBegun || isLeft { self.record.status = answer.status }
             // Before the connection closes, which comes back here as a failure of the client's.
             self.finish()
             self.connection.abort()
             return
         }
-        self.record.status = answer.status
-        self.send(answer)
-        self.finish()
-        self.connection.sendEnd()
+        if let grpc {
+            self.end(grpc, error.kind, answer)
+        } else {
+            self.record.status = answer.status
+            self.send(answer)
+            self.finish()
+            self.connection.sendEnd()
+        }
         self.connection.flush()
     }
 
-    private func send(_ answer: Answer) {
-        let head = self.worker.answerHead
-        head.reset()
-        head.status = answer.status
-        head.append("cache-control", "no-store")
-        if let reason = answer.reason { head.append("ms-azureml-model-error-reason", reason) }
-        if let seconds = answer.retryAfter { head.append("retry-after", seconds) }
-        if answer.status == 405 {
-            head.append("allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")
-        }
-        if answer.status == 401 { head.append("www-authenticate", "Bearer") }
-        var body = self.worker.loop.borrowBuffer()
-        switch answer.body {
-        case .empty:
-            break
-        case .text(let text):
-            head.append("content-type", "text/plain; charset=utf-8")
-            body.writeStaticString(text)
-        case .json(let text):
-            head.append("content-type", "application/json")
-            body.writeStaticString(text)
-        case .code(let code):
-            head.append("content-type", "application/json")
-            body.writeStaticString(#"{"error":{"code":""#)
-            body.writeStaticString(code)
-            body.writeStaticString(#"","request_id":""#)
-            body.write(atMost: RequestIDs.maximumCharacters) {
-                self.ids.write(self.ids.requestID, of: self.head, to: &$0)
-            }
-            body.writeStaticString(#""}}"#)
-        }
-        self.appendCommonFields(to: head)
-        self.isAnswerBegun = true
-        self.record.responseStart = .now()
-        self.record.responseBytes = body.readableBytes
-        self.connection.sendHead(head, framing: .length(body.readableBytes))
-        self.connection.sendBody(body)
-        self.worker.loop.reclaim(body)
+    /// Whether an answer already begun can still say how it ended.
+    private var endsWithStatus: Bool {
+        guard let grpc else { return false }
+        return !grpc.isWeb && self.connection.version == .http2
     }
 
-    private func appendCommonFields(to head: MessageHead) {
-        self.ids.appendAnswered(of: self.head, to: head)
-        head.append(self.deployment?.answerFields ?? Self.answerFields)
-        if head.index(of: .date) == nil {
-            let second = self.worker.unixSecond
-            head.append("date", atMost: HTTPDate.byteCount) {
-                self.worker.loop.date.append(second: second, to: &$0)
-            }
-        }
+    /// Sets the timer, which the caller's own deadline may end earlier.
+    private func wait(_ time: TimeAmount) {
+        let due = NIODeadline.now() + time
+        self.timer.set(self.grpc.map { min(due, $0.deadline) } ?? due)
     }
 
     /// After the backend's answer was passed on whole.
@@ -468,7 +418,7 @@ extension Exchange {
         self.finish()
     }
 
-    private func finish() {
+    func finish() {
         self.timer.cancel()
         self.worker.exchangeEnded(
             self.record, endpoint: self.endpoint, deployment: self.deployment, head: self.head,
@@ -484,8 +434,10 @@ extension Exchange: DeadlineOwner {
             self.fail(error)
         case .connecting, .forwarding:
             // A client that stalls its own request is no fault of the backend.
+            // Nor is a caller who waits for less time than it was given.
             if case .forwarding(let upstream, let backend) = self.phase,
-                self.isRequestComplete || !upstream.isWritable
+                self.isRequestComplete || !upstream.isWritable,
+                self.grpc.map({ $0.deadline > now }) ?? true
             {
                 backend.failed()
             }

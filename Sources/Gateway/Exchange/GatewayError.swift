@@ -28,6 +28,8 @@ struct GatewayError: Error {
         case overloaded
         /// The backend broke HTTP or TLS, or closed before its head.
         case badBackend
+        /// A model asked over gRPC answered with this status of HTTP and none of gRPC.
+        case modelStatus(Int)
         /// The model took longer than `request_timeout_ms`.
         case timedOut
         /// The client went away; nothing can be answered.

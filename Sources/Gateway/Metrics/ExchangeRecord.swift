@@ -15,6 +15,8 @@ struct ExchangeRecord {
     var status = 0
     /// What the model answered, 0 if nothing.
     var upstreamStatus = 0
+    /// What `grpc-status` the client got; nil where the call was not of gRPC or had no end.
+    var grpcStatus: Int?
     /// Body bytes, without framing.
     var requestBytes = 0
     var responseBytes = 0

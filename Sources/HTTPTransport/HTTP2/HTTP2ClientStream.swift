@@ -107,8 +107,10 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
         if self.head.status < 200 { return }
         self.reading = .body
         self.touch()
-        self.receiver?.receiveResponseHead(self.head)
-        if endsStream { self.end(trailers: nil) }
+        let receiver = self.receiver
+        receiver?.receiveResponseHead(self.head)
+        // Who gives up on the head has given the stream back, perhaps to somebody else.
+        if endsStream, receiver != nil, self.receiver === receiver { self.end(trailers: nil) }
     }
 
     override func receiveData(_ bytes: ByteBuffer) {

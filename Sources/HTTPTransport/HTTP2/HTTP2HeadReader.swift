@@ -181,7 +181,8 @@ struct HTTP2HeadReader {
         if endsStream || head.method == .get || head.method == .head {
             head.framing = .none
         } else {
-            head.framing = length > 0 ? .length(length) : .chunked
+            // An empty body may be announced, and end with a frame of its own.
+            head.framing = self.section.contentLength.map { .length($0) } ?? .chunked
         }
     }
 

@@ -100,6 +100,7 @@ final class Stage: Sendable {
             root_key: {file: root.key}
             workers: 1
             drain_timeout_ms: 1000
+            access_log: {path: access.log}
             trusted_proxies: \(setup.trustedProxies)
             limits: \(setup.limits)
             listeners:

@@ -42,6 +42,30 @@ struct OperationsExampleTests {
         }
     }
 
+    /// A row: the example, the environment it needs, and what it says at the end.
+    @Test(
+        "llama.cpp is asked by the openai SDK, Triton by its own client",
+        arguments: [
+            ("llama-cpp", "llama", "wrong key 401\n"),
+            ("triton", "triton", "wrong key     StatusCode.UNAUTHENTICATED\n"),
+        ])
+    func modelServer(example: String, environment: String, last: String) async throws {
+        guard
+            FileManager.default.isExecutableFile(atPath: "\(testCache)/\(environment)/bin/python")
+        else {
+            print("SKIPPED: \(environment) is not installed (Tests/setup components)")
+            return
+        }
+        let outcome = try await Command.run(
+            "/usr/bin/env",
+            [
+                "SCOREGATE=\(GatewayProcess.executable.path)",
+                "\(repository)/examples/\(example)/run", "--once",
+            ])
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        #expect(outcome.output.hasSuffix(last), "\(outcome.output)")
+    }
+
     @Test(
         "The Azure ML inference server is scored by curl, requests and httpx",
         arguments: [

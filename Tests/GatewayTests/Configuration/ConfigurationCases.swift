@@ -33,6 +33,7 @@ extension ConfigurationFileTests {
         .init(
             "hbi: false", "extended_mirroring: true", "27:5: not supported yet: extended_mirroring"),
         .init("hbi: false", "encryption: {}", "27:5: not supported yet: encryption"),
+        .init("hbi: false", "websocket: maybe", "27:16: expected true or false, found \"maybe\""),
         .init("protocol: http1", "protocol: http3", "33:19: \"http3\" is not one of http1, http2"),
         .init("protocol: http1", "readiness_probe: {}", "33:9: not supported yet: readiness_probe"),
         .init("protocol: http1", "data_collector: {}", "33:9: not supported yet: data_collector"),

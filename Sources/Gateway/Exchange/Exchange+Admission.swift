@@ -1,0 +1,73 @@
+internal import HTTPTransport
+
+// What is decided on a request's head, before a backend hears of it.
+extension Exchange {
+    /// The endpoint that Host and path name.
+    func route(_ head: MessageHead) throws(GatewayError) -> Endpoint {
+        switch self.worker.snapshot.router.route(head, serverName: self.client.serverName) {
+        case .endpoint(let endpoint, let strippedPrefixBytes):
+            self.endpoint = endpoint
+            self.strippedPrefixBytes = strippedPrefixBytes
+            return endpoint
+        case .misdirected:
+            throw GatewayError(kind: .misdirected, source: .downstream, cause: "host")
+        case .unknownPath(let candidates):
+            // Only a caller with a key of this host may learn that the path does not exist.
+            for endpoint in candidates {
+                if case .some = try? self.authenticate(head, endpoint) {
+                    throw GatewayError(kind: .unknownPath, source: .downstream)
+                }
+            }
+            throw GatewayError(kind: .accessDenied(nil), source: .downstream, cause: "unknown path")
+        }
+    }
+
+    /// Lets in who may call the endpoint.
+    func authenticate(_ head: MessageHead, _ endpoint: Endpoint) throws(GatewayError) {
+        switch endpoint.configuration.authentication {
+        case .key:
+            self.record.key = try self.worker.authenticate(
+                head, endpoint, proven: self.client.provenToken)
+        case .mutualTLS:
+            guard let identity = self.client.peerIdentity else {
+                throw GatewayError(
+                    kind: .accessDenied(nil), source: .downstream, cause: "no client certificate")
+            }
+            self.record.identity = identity
+        }
+    }
+
+    /// Refuses a body that says it is too long.
+    func admitBody(_ head: MessageHead, _ endpoint: Endpoint) throws(GatewayError) {
+        self.framing = head.framing
+        if case .length(let count) = head.framing, count > endpoint.configuration.bodyBytes {
+            throw GatewayError(kind: .bodyTooLarge, source: .downstream)
+        }
+    }
+
+    /// Where WebSocket is allowed, what asks for it must ask rightly; elsewhere it is a request as
+    /// any other.
+    func admitUpgrade(_ head: MessageHead, _ endpoint: Endpoint) throws(GatewayError) {
+        guard endpoint.configuration.allowsWebSocket else { return }
+        do throws(HTTPError) {
+            if try head.asksForWebSocket() { self.upgrade = .asked }
+        } catch {
+            throw GatewayError(kind: .badRequest(error), source: .downstream, cause: "WebSocket")
+        }
+    }
+
+    /// Makes the client's head the one that goes to the backend.
+    func prepare(_ head: MessageHead, _ deployment: Deployment) {
+        let forwarded = self.client.forwardedFields(of: head, in: self.worker.snapshot)
+        head.remove(Self.removedFromRequests)
+        head.append(forwarded)
+        // gRPC servers ask for it, to know of proxies that drop trailers.
+        if self.grpc != nil, deployment.configuration.version == .http2 {
+            head.append("te", "trailers")
+        }
+        head.isUpgrade = self.upgrade == .asked
+        if case .made = self.ids.requestID {
+            self.ids.append(.xRequestID, .made, of: nil, to: head)
+        }
+    }
+}

@@ -1,0 +1,91 @@
+internal import HTTPTransport
+internal import NIOCore
+
+// How the gateway's own answers are written, and what every answer gets.
+extension Exchange {
+    /// Sends an answer of HTTP, but for its end.
+    func send(_ answer: Answer) {
+        let head = self.worker.answerHead
+        head.reset()
+        head.status = answer.status
+        head.append("cache-control", "no-store")
+        if let reason = answer.reason { head.append("ms-azureml-model-error-reason", reason) }
+        if let seconds = answer.retryAfter { head.append("retry-after", seconds) }
+        if answer.status == 405 {
+            head.append("allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")
+        }
+        if answer.status == 401 { head.append("www-authenticate", "Bearer") }
+        var body = self.worker.loop.borrowBuffer()
+        switch answer.body {
+        case .empty:
+            break
+        case .text(let text):
+            head.append("content-type", "text/plain; charset=utf-8")
+            body.writeStaticString(text)
+        case .json(let text):
+            head.append("content-type", "application/json")
+            body.writeStaticString(text)
+        case .code(let code):
+            head.append("content-type", "application/json")
+            body.writeStaticString(#"{"error":{"code":""#)
+            body.writeStaticString(code)
+            body.writeStaticString(#"","request_id":""#)
+            body.write(atMost: RequestIDs.maximumCharacters) {
+                self.ids.write(self.ids.requestID, of: self.head, to: &$0)
+            }
+            body.writeStaticString(#""}}"#)
+        }
+        self.appendCommonFields(to: head)
+        self.isAnswerBegun = true
+        self.record.responseStart = .now()
+        self.record.responseBytes = body.readableBytes
+        self.connection.sendHead(head, framing: .length(body.readableBytes))
+        self.connection.sendBody(body)
+        self.worker.loop.reclaim(body)
+    }
+
+    /// Adds what every answer gets.
+    func appendCommonFields(to head: MessageHead) {
+        self.ids.appendAnswered(of: self.head, to: head)
+        head.append(self.deployment?.answerFields ?? Self.answerFields)
+        if head.index(of: .date) == nil {
+            let second = self.worker.unixSecond
+            head.append("date", atMost: HTTPDate.byteCount) {
+                self.worker.loop.date.append(second: second, to: &$0)
+            }
+        }
+    }
+
+    /// Ends a call of gRPC: with a head that is all there is ("Trailers-Only"), or with trailers where
+    /// the answer has begun.
+    func end(_ call: GRPCCall, _ kind: GatewayError.Kind, _ answer: Answer) {
+        let status = GRPCStatus(kind)
+        let head = self.worker.answerHead
+        head.reset()
+        self.record.grpcStatus = status.rawValue
+        if !self.isAnswerBegun, let request = self.head {
+            head.append("content-type", call.contentType, of: request)
+        }
+        head.append("grpc-status", atMost: 2) { $0.append(decimal: status.rawValue) }
+        head.append("grpc-message", answer.message)
+        if self.isAnswerBegun {
+            self.finish()
+            self.connection.sendEnd(trailers: head)
+            return
+        }
+        head.status = 200
+        self.record.status = 200
+        self.record.responseStart = .now()
+        if let reason = answer.reason { head.append("ms-azureml-model-error-reason", reason) }
+        if case .modelStatus(let status) = kind {
+            head.append("ms-azureml-model-error-statuscode", atMost: 3) {
+                $0.append(decimal: status)
+            }
+        }
+        self.appendCommonFields(to: head)
+        self.isAnswerBegun = true
+        self.connection.sendHead(head, framing: .none)
+        self.finish()
+        self.connection.sendEnd()
+    }
+}

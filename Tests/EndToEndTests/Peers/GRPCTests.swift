@@ -1,0 +1,76 @@
+import Foundation
+import Testing
+
+/// grpcio, whose TLS and HTTP/2 are its own, on both sides.
+@Suite("gRPC", .serialized, .timeLimit(.minutes(3)))
+struct GRPCTests {
+    @Test(
+        "grpcio calls grpcio: all four kinds, health checks, statuses", arguments: [true, false])
+    func calls(isEncrypted: Bool) async throws {
+        try await Peers.run("grpc_backend.py", version: "http2", isEncrypted: isEncrypted) {
+            stage, _ in
+            let cases = [
+                "unary", "server_stream", "client_stream", "bidirectional", "large", "many",
+                "health", "fail", "unimplemented", "wrong_key",
+            ]
+            try await Peers.expect(cases, of: "grpc_client.py", stage)
+            let log = try await stage.accessLog(60)
+            #expect(log.contains { $0.contains(#""GrpcStatus":0"#) })
+            #expect(log.contains { $0.contains(#""GrpcStatus":9"#) })
+            #expect(
+                log.contains {
+                    $0.contains(#""GrpcStatus":16"#) && $0.contains("key_auth_access_denied")
+                })
+        }
+    }
+
+    @Test("the request timeout ends a call that has not begun to be answered, and no other")
+    func timeouts() async throws {
+        try await Peers.run("grpc_backend.py", version: "http2", timeout: 500) { stage, backend in
+            try await Peers.expect(["request_timeout", "paced"], of: "grpc_client.py", stage)
+            #expect(await backend.output.wait { $0.contains("cancelled\n") })
+        }
+    }
+
+    @Test("a caller's deadline and its leaving reach the backend; 499 is logged")
+    func cancelled() async throws {
+        try await Peers.run("grpc_backend.py", version: "http2") { stage, backend in
+            try await Peers.expect(["own_deadline", "cancel"], of: "grpc_client.py", stage)
+            #expect(
+                await backend.output.wait {
+                    $0.components(separatedBy: "cancelled\n").count - 1 == 2
+                })
+            let log = try await stage.accessLog(2)
+            #expect(log.last?.contains(#""ResponseCode":499"#) == true)
+        }
+    }
+
+    @Test("a backend that is down is UNAVAILABLE")
+    func unavailable() async throws {
+        try await Peers.run("grpc_backend.py", version: "http2") { stage, backend in
+            await backend.end()
+            try await Peers.expect(["unavailable"], of: "grpc_client.py", stage)
+        }
+    }
+
+    @Test("grpc-timeout ends a call in the gateway too, before and within its answer")
+    func deadline() async throws {
+        try await Peers.run("grpc_backend.py", version: "http2") { stage, _ in
+            let message = try stage.materials.write("message", "\0\0\0\0\0")
+            for (method, text) in [("Hang", "HTTP/2 200"), ("BeginAndHang", "begun")] {
+                let outcome = try await Command.run(
+                    "/usr/bin/curl",
+                    [
+                        "--silent", "--http2", "--cacert", stage.materials.root, "--dump-header",
+                        "-", "--header", "Authorization: Bearer \(stage.key)", "--header",
+                        "content-type: application/grpc+proto", "--header", "te: trailers",
+                        "--header", "grpc-timeout: 300m", "--data-binary", "@\(message)",
+                        "https://localhost:\(stage.port)/test.Echo/\(method)",
+                    ])
+                #expect(outcome.output.contains(text))
+                #expect(outcome.output.contains("grpc-status: 4\r\n"), "\(outcome.output)")
+                #expect(outcome.output.contains("content-type: application/grpc"))
+            }
+        }
+    }
+}
