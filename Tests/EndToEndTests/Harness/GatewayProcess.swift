@@ -188,9 +188,18 @@ enum Command {
             errors: String(decoding: errorText.withLock { $0 }, as: UTF8.self))
     }
 
-    /// Runs `body` with no signal blocked: threads of libdispatch block nearly all, and a process
-    /// started there would inherit that and hear no SIGTERM.
+    private static let starts = Mutex(())
+
+    /// Runs `body`, which starts a process, with no signal blocked: threads of libdispatch block
+    /// nearly all, and a process started there would inherit that and hear no SIGTERM.
+    ///
+    /// One at a time: `Process.run()` on many threads at once has been seen to read outside its
+    /// memory.
     static func withoutBlockedSignals(_ body: () throws -> Void) rethrows {
+        try self.starts.withLock { _ in try self.unblocked(body) }
+    }
+
+    private static func unblocked(_ body: () throws -> Void) rethrows {
         var (none, before) = (sigset_t(), sigset_t())
         unsafe sigemptyset(&none)
         unsafe pthread_sigmask(SIG_SETMASK, &none, &before)
