@@ -13,6 +13,10 @@ RELEASE := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchec
 # Which sanitizers `make soak` also builds and runs the tests under; each is a build from nothing:
 # make soak SANITIZERS="address thread"
 SANITIZERS ?=
+# Most tests start processes and wait for them. All suites at once, as swift-testing would run them,
+# keep two cores so busy that waits meant for seconds run out; this many are as quick.
+RUN_TESTS := SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=$(shell expr 2 + 2 '*' $$(nproc)) \
+	swift test --skip-build --disable-xctest
 N ?= 1000
 BENCH ?=
 
@@ -28,11 +32,11 @@ demo: packages
 
 test: components lint
 	$(SWIFT_BUILD) --build-tests
-	swift test --skip-build --disable-xctest
+	$(RUN_TESTS)
 
 soak: components
 	$(SWIFT_BUILD) --build-tests
-	SCOREGATE_SOAK=$(N) swift test --skip-build --disable-xctest --filter Soak
+	SCOREGATE_SOAK=$(N) $(RUN_TESTS) --filter Soak
 	@set -e; for sanitizer in $(SANITIZERS); do .ci/sanitize $$sanitizer; done
 
 bench: release
