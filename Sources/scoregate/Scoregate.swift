@@ -14,7 +14,8 @@ struct Scoregate: AsyncParsableCommand {
             """,
         version: "scoregate \(Self.version)",
         subcommands: [
-            DemoCommand.self, ServeCommand.self, CheckCommand.self, HealthCommand.self,
+            DemoCommand.self, ServeCommand.self, AgentCommand.self, CheckCommand.self,
+            HealthCommand.self,
             CertsCommand.self, KeysCommand.self, ModelCommand.self,
         ])
 

@@ -17,6 +17,15 @@ struct ServeCommand: AsyncParsableCommand {
             on disk are noticed within a second.
             """)
 
+    @OptionGroup var options: ServiceOptions
+
+    func run() async throws {
+        try await self.options.run(.gateway)
+    }
+}
+
+/// What the commands that run until a signal have in common.
+struct ServiceOptions: ParsableArguments {
     @Option(
         name: .shortAndLong, help: "The configuration file.",
         completion: .file(extensions: ["yaml", "yml"]))
@@ -25,7 +34,8 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "How much is logged on standard error.")
     var logLevel = LogLevel.info
 
-    func run() async throws {
+    /// Runs the data plane as a service of this kind.
+    func run(_ kind: SPIFFEID.Kind) async throws {
         try ProcessHardening.applyOrFail()
         let environment = ProcessInfo.processInfo.environment
         let logger = Log.make(self.logLevel)
@@ -36,7 +46,7 @@ struct ServeCommand: AsyncParsableCommand {
         }
         do {
             try await GatewayProcess.run(
-                configurationPath: self.config, environment: environment, logger: logger)
+                kind, configurationPath: self.config, environment: environment, logger: logger)
         } catch let error as InvalidConfiguration {
             throw CommandFailure(code: .refused, message: error.description)
         } catch let error as StartError {

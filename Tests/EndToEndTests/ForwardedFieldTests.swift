@@ -73,7 +73,7 @@ struct ForwardedFieldTests {
                     HTTP/1.1 200 OK\r\nServer: evil\r\nKeep-Alive: evil\r\n\
                     Connection: x-named\r\nX-Named: evil\r\nUpgrade: evil\r\n\
                     azureml-model-deployment: evil\r\nx-request-id: evil\r\n\
-                    ms-azureml-model-error-reason: evil\r\nx-scoregate-source: evil\r\n\
+                    ms-azureml-model-error-reason: evil\r\nx-scoregate-reason: evil\r\n\
                     azureml-model-session: kept\r\nX-Ms-Run-Fn-Exec-Ms: 12\r\n\
                     content-length: 2\r\n\r\nok
                     """),

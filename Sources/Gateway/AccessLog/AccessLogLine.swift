@@ -69,6 +69,7 @@ struct AccessLogLine {
         case .misdirected: return "misdirected_request"
         case .badAuthorization: return "key_auth_bad_header_forbidden"
         case .accessDenied: return "key_auth_access_denied"
+        case .forbidden: return "forbidden"
         case .unknownPath: return "not_found"
         case .noDeployment: return "no_valid_deployment"
         case .bodyTooLarge: return "content_too_large"

@@ -17,34 +17,38 @@ struct ConfigurationReader {
         ]
         guard let root = root.mapping(keys: keys, later: ["vault", "log"]) else { return nil }
         let trustDomain = self.trustDomain(root["trust_domain"])
-        let serviceName = self.serviceName(root["service"])
-        let state = root.required("state").flatMap(self.files.path)
+        let service = self.service(root["service"])
+        let isAgent = service?.kind == .agent
+        // An agent keeps nothing.
+        let state = root["state"] ?? (isAgent ? nil : root.required("state"))
+        let stateDirectory = state.map(self.files.path) ?? self.files.absolute("state")
         let proxies = self.trustedProxies(root["trusted_proxies"])
-        let limits = self.limits(root["limits"])
+        let limits = self.limits(root["limits"], isAgent: isAgent)
         let listeners = self.listeners(
-            root.required("listeners"), trustsProxies: proxies?.isEmpty != true)
+            root.required("listeners"), isAgent: isAgent,
+            trustsProxies: proxies?.isEmpty != true)
         let hasIdentity = root["identity"] != nil
         let endpoints = root.required("endpoints").flatMap {
             EndpointReader(
-                files: self.files, trustDomain: trustDomain, bodyBytes: limits?.bodyBytes,
-                hasIdentity: hasIdentity, hasRootKey: root["root_key"] != nil,
-                listeners: listeners
+                files: self.files, isAgent: isAgent, trustDomain: trustDomain,
+                bodyBytes: limits?.bodyBytes, hasIdentity: hasIdentity,
+                hasRootKey: root["root_key"] != nil, listeners: listeners
             ).endpoints($0)
         }
-        let rootKey = root["root_key"].flatMap { self.rootKey($0, stateDirectory: state) }
+        let rootKey = root["root_key"].flatMap { self.rootKey($0, stateDirectory: stateDirectory) }
         let workers = root["workers"]?.integer(in: 1...256)
         let accessLog = root["access_log"].flatMap(self.accessLog)
         let drain = root.integer("drain_timeout_ms", in: 0...3_600_000, otherwise: 30_000)
         let admin = root["admin"].flatMap { self.admin($0, hasIdentity: hasIdentity) }
         let identity = root["identity"].flatMap(self.identity)
-        guard let trustDomain, let serviceName, let state, let drain, let proxies, let limits,
+        guard let trustDomain, let service, let stateDirectory, let drain, let proxies, let limits,
             let listeners, let endpoints,
             let spiffeID = try? SPIFFEID(
-                trustDomain: trustDomain, kind: .gateway, name: serviceName)
+                trustDomain: trustDomain, kind: service.kind, name: service.name)
         else { return nil }
         return GatewayConfiguration(
             file: self.files.file, spiffeID: spiffeID,
-            stateDirectory: state, rootKeyFile: rootKey, workers: workers.map(Int.init),
+            stateDirectory: stateDirectory, rootKeyFile: rootKey, workers: workers.map(Int.init),
             accessLog: accessLog, drainTimeoutMilliseconds: drain, trustedProxies: proxies,
             limits: limits, listeners: listeners.map(\.configuration), admin: admin,
             identity: identity, endpoints: endpoints)
@@ -62,18 +66,24 @@ struct ConfigurationReader {
         }
     }
 
-    private func serviceName(_ place: ConfigurationCursor?) -> String? {
-        guard let place else { return "gateway" }
+    private func service(
+        _ place: ConfigurationCursor?
+    ) -> (kind: SPIFFEID.Kind, name: String)? {
+        guard let place else { return (.gateway, "gateway") }
         guard let service = place.mapping(keys: ["kind", "name"]) else { return nil }
-        if let place = service.required("kind"), let kind: SPIFFEID.Kind = place.choice(),
-            kind != .gateway
-        {
-            place.report("not supported yet: kind: \(kind.rawValue)")
+        let kind = service.required("kind").flatMap { place -> SPIFFEID.Kind? in
+            guard let kind: SPIFFEID.Kind = place.choice() else { return nil }
+            guard kind == .gateway || kind == .agent else {
+                place.report("\"\(kind.rawValue)\" is not one of gateway, agent")
+                return nil
+            }
+            return kind
         }
         guard let place = service.required("name"), let name = place.string() else { return nil }
         do throws(CryptographyError) {
-            _ = try SPIFFEID(trustDomain: "any", kind: .gateway, name: name)
-            return name
+            let kind = kind ?? .gateway
+            _ = try SPIFFEID(trustDomain: "any", kind: kind, name: name)
+            return (kind, name)
         } catch {
             place.report("\(error)")
             return nil
@@ -118,8 +128,12 @@ struct ConfigurationReader {
         }
     }
 
-    private func limits(_ place: ConfigurationCursor?) -> LimitsConfiguration? {
-        let defaults = LimitsConfiguration()
+    private func limits(
+        _ place: ConfigurationCursor?, isAgent: Bool
+    ) -> LimitsConfiguration? {
+        var defaults = LimitsConfiguration()
+        // How long a body may be is the gateway's to say.
+        if isAgent { defaults.bodyBytes = LimitsConfiguration.bodyByteRange.upperBound }
         guard let place else { return defaults }
         let keys = [
             "connections", "header_bytes", "body_bytes", "handshake_timeout_ms",

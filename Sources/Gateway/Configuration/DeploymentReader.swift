@@ -3,6 +3,8 @@ internal import Cryptography
 /// Reads the deployments of one endpoint.
 struct DeploymentReader {
     let files: ConfigurationFiles
+    /// Whether this is an agent, whose model is on this host.
+    let isAgent: Bool
     /// nil if it was wrong.
     let trustDomain: String?
     let hasIdentity: Bool
@@ -13,6 +15,7 @@ struct DeploymentReader {
     ) -> [DeploymentConfiguration]? {
         guard let entries = place.entries() else { return nil }
         if entries.isEmpty { place.report("at least one deployment is needed") }
+        if self.isAgent, entries.count > 1 { place.report("an agent has one deployment") }
         if entries.count > 20 {
             place.report("\(entries.count) deployments are too many: at most 20 an endpoint")
         }
@@ -56,8 +59,11 @@ struct DeploymentReader {
     private func deployment(
         name: String, share: Int, at place: ConfigurationCursor
     ) -> DeploymentConfiguration? {
-        let keys = ["backends", "backend_identity", "protocol", "request_settings", "retry_stale"]
-        let later = ["readiness_probe", "data_collector"]
+        let keys = [
+            "backends", "backend_identity", "protocol", "request_settings", "retry_stale",
+            "readiness_probe",
+        ]
+        let later = ["data_collector"]
         guard let deployment = place.mapping(keys: keys, later: later) else { return nil }
         let wire = deployment.choice("protocol", otherwise: DeploymentConfiguration.Version.http1)
         let backends = self.backends(deployment.required("backends"))
@@ -70,13 +76,59 @@ struct DeploymentReader {
             timeout = settings?.integer("request_timeout_ms", in: 1...180_000, otherwise: 5000)
         }
         let retries = deployment["retry_stale"].map { $0.boolean() }
+        let probe = deployment["readiness_probe"].flatMap(self.readinessProbe)
+        if probe != nil, wire == .http2, let backends, !backends.allSatisfy(\.isEncrypted) {
+            deployment["readiness_probe"]?.report(
+                "readiness_probe asks over HTTP/1.1, which a backend of protocol: http2 without"
+                    + " TLS does not speak")
+        }
+        if self.isAgent, let backends, backends.contains(where: \.isEncrypted) {
+            deployment["backends"]?.report(
+                "an agent's model is on its own host: http://127.0.0.1:PORT or unix:PATH")
+        }
         guard let backends, let identity, let wire, let timeout, let retries = retries ?? false
         else {
             return nil
         }
         return DeploymentConfiguration(
             name: name, trafficPercent: share, backends: backends, backendIdentity: identity,
-            version: wire, requestTimeoutMilliseconds: timeout, retriesStaleConnections: retries)
+            version: wire, requestTimeoutMilliseconds: timeout, retriesStaleConnections: retries,
+            readinessProbe: probe)
+    }
+
+    private func readinessProbe(
+        _ place: ConfigurationCursor
+    ) -> ReadinessProbeConfiguration? {
+        let keys = [
+            "path", "initial_delay", "period", "timeout", "success_threshold", "failure_threshold",
+        ]
+        guard let probe = place.mapping(keys: keys) else { return nil }
+        var value = ReadinessProbeConfiguration()
+        if let path = probe["path"] {
+            guard let text = path.string() else { return nil }
+            let isTarget =
+                text.hasPrefix("/") && text.utf8.allSatisfy { 0x21...0x7e ~= $0 && $0 != 0x23 }
+            guard isTarget else {
+                path.report("\"\(text)\" is not a path: it begins with / and has no space or #")
+                return nil
+            }
+            value.path = text
+        }
+        guard
+            let delay = probe.integer("initial_delay", in: 0...3600, otherwise: value.initialDelay),
+            let period = probe.integer("period", in: 1...3600, otherwise: value.period),
+            let timeout = probe.integer("timeout", in: 1...600, otherwise: value.timeout),
+            let successes = probe.integer(
+                "success_threshold", in: 1...100, otherwise: value.successThreshold),
+            let failures = probe.integer(
+                "failure_threshold", in: 1...1000, otherwise: value.failureThreshold)
+        else { return nil }
+        value.initialDelay = delay
+        value.period = period
+        value.timeout = timeout
+        value.successThreshold = successes
+        value.failureThreshold = failures
+        return value
     }
 
     private func backendIdentity(

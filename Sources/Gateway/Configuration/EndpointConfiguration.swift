@@ -11,6 +11,9 @@ package struct EndpointConfiguration: Sendable, Equatable {
     package var pathPrefix: String?
     /// How callers prove that they may call.
     package var authentication: Authentication
+    /// With ``Authentication/mutualTLS``: the SPIFFE IDs that may call; empty lets in every
+    /// certificate the listener verified.
+    package var allowedIdentities: [String] = []
     /// Which statuses and bodies callers see.
     package var wireCompatibility: WireCompatibility
     /// Most bytes of a request body.
@@ -63,8 +66,34 @@ package struct DeploymentConfiguration: Sendable, Equatable {
     package var requestTimeoutMilliseconds: Int64
     /// Whether a POST may be repeated once when a pooled connection turns out stale.
     package var retriesStaleConnections: Bool
+    /// How a backend shows that it may get requests; nil takes it for ready.
+    package var readinessProbe: ReadinessProbeConfiguration?
     /// Of each worker, for each backend; not to be set in the file yet.
     package var poolLimits = PoolLimits()
+
+    /// Whether the backends are agents, with whom more is spoken than the client's request.
+    package var leadsToAgent: Bool {
+        if case .spiffeID(let id) = self.backendIdentity { id.kind == .agent } else { false }
+    }
+}
+
+/// How a backend is asked whether it is ready, as Azure Machine Learning names it; times in seconds.
+package struct ReadinessProbeConfiguration: Sendable, Equatable {
+    /// Asked with GET; any status of 2xx or 3xx is a success.
+    package var path = "/"
+    /// From one question to the next.
+    package var period: Int64 = 10
+    /// How long an answer may take.
+    package var timeout: Int64 = 2
+    /// Before the first question.
+    package var initialDelay: Int64 = 0
+    /// So many successes in a row make a backend ready.
+    package var successThreshold: Int64 = 1
+    /// So many failures in a row make it unready.
+    package var failureThreshold: Int64 = 30
+
+    /// The defaults.
+    package init() {}
 }
 
 /// What the certificate of an `https` backend must show besides leading to the trust roots.

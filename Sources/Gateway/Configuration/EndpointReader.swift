@@ -1,6 +1,10 @@
+internal import Cryptography
+
 /// Reads the endpoints of a configuration, and what they need of its other sections.
 struct EndpointReader {
     let files: ConfigurationFiles
+    /// Whether this is an agent, which has one model and passes everything on.
+    let isAgent: Bool
     /// nil if it was wrong, as are the other optional ones: what depends on it is not checked.
     let trustDomain: String?
     let bodyBytes: Int64?
@@ -12,6 +16,7 @@ struct EndpointReader {
     func endpoints(_ place: ConfigurationCursor) -> [EndpointConfiguration]? {
         guard let entries = place.entries() else { return nil }
         if entries.isEmpty { place.report("at least one endpoint is needed") }
+        if self.isAgent, entries.count > 1 { place.report("an agent has one endpoint: its model") }
         var routes: [String: String] = [:]
         let endpoints = entries.compactMap { key, name, value -> EndpointConfiguration? in
             EndpointName.check(name, at: key, of: "an endpoint")
@@ -25,8 +30,8 @@ struct EndpointReader {
         name: String, at place: ConfigurationCursor, isSole: Bool, routes: inout [String: String]
     ) -> EndpointConfiguration? {
         let keys = [
-            "hosts", "path_prefix", "auth_mode", "wire_compatibility", "traffic", "hbi", "limits",
-            "websocket", "deployments",
+            "hosts", "path_prefix", "auth_mode", "allowed_identities", "wire_compatibility",
+            "traffic", "hbi", "limits", "websocket", "deployments",
         ]
         let later = ["mirror_traffic", "extended_mirroring", "encryption"]
         guard let endpoint = place.mapping(keys: keys, later: later) else { return nil }
@@ -36,17 +41,23 @@ struct EndpointReader {
         let prefix = endpoint["path_prefix"].flatMap(self.pathPrefix)
         let hosts = self.hosts(endpoint, prefix: prefix, name: name, isSole: isSole, &routes)
         let authentication = endpoint.choice(
-            "auth_mode", otherwise: EndpointConfiguration.Authentication.key)
+            "auth_mode",
+            otherwise: self.isAgent ? EndpointConfiguration.Authentication.mutualTLS : .key)
         self.checkAuthentication(authentication, at: endpoint["auth_mode"] ?? place)
+        let identities = self.allowedIdentities(endpoint, authentication)
         let wireCompatibility = endpoint.choice(
-            "wire_compatibility", otherwise: EndpointConfiguration.WireCompatibility.managed)
+            "wire_compatibility",
+            otherwise: self.isAgent
+                ? EndpointConfiguration.WireCompatibility.transparent : .managed)
+        if self.isAgent { self.checkAgent(endpoint, authentication, wireCompatibility) }
         let bodyBytes = endpoint["limits"].map { place in
             place.mapping(keys: ["body_bytes"])?.required("body_bytes")?
                 .integer(in: LimitsConfiguration.bodyByteRange)
         }
         let deployments = endpoint.required("deployments").flatMap {
             DeploymentReader(
-                files: self.files, trustDomain: self.trustDomain, hasIdentity: self.hasIdentity
+                files: self.files, isAgent: self.isAgent, trustDomain: self.trustDomain,
+                hasIdentity: self.hasIdentity
             ).deployments($0, traffic: endpoint["traffic"])
         }
         let webSocket = endpoint["websocket"].map { $0.boolean() } ?? false
@@ -56,11 +67,12 @@ struct EndpointReader {
             place.report("websocket needs protocol: http1 in every deployment: HTTP/2 has no 101")
         }
         guard let hosts, let authentication, let wireCompatibility, let deployments,
-            let bodyBytes = bodyBytes ?? self.bodyBytes, let webSocket
+            let bodyBytes = bodyBytes ?? self.bodyBytes, let webSocket, let identities
         else { return nil }
         return EndpointConfiguration(
             name: name, hosts: hosts, pathPrefix: prefix, authentication: authentication,
-            wireCompatibility: wireCompatibility, bodyBytes: bodyBytes, allowsWebSocket: webSocket,
+            allowedIdentities: identities, wireCompatibility: wireCompatibility,
+            bodyBytes: bodyBytes, allowsWebSocket: webSocket,
             deployments: deployments)
     }
 
@@ -119,6 +131,51 @@ struct EndpointReader {
             return nil
         }
         return text
+    }
+
+    private func allowedIdentities(
+        _ endpoint: ConfigurationMapping,
+        _ authentication: EndpointConfiguration.Authentication?
+    ) -> [String]? {
+        guard let place = endpoint["allowed_identities"] else {
+            if self.isAgent {
+                endpoint.place.report(
+                    "missing key \"allowed_identities\": the SPIFFE IDs of the gateways that may"
+                        + " call this agent")
+            }
+            return []
+        }
+        if authentication == .key {
+            place.report("allowed_identities needs auth_mode: mtls")
+        }
+        guard let elements = place.elements() else { return nil }
+        if elements.isEmpty { place.report("the list is empty: name who may call") }
+        return elements.compactMap { element in
+            guard let text = element.string() else { return nil }
+            do throws(CryptographyError) {
+                return try SPIFFEID(text).text
+            } catch {
+                element.report("\(error)")
+                return nil
+            }
+        }
+    }
+
+    /// An agent shows a client what the model says, and lets in whom it names.
+    private func checkAgent(
+        _ endpoint: ConfigurationMapping,
+        _ authentication: EndpointConfiguration.Authentication?,
+        _ wireCompatibility: EndpointConfiguration.WireCompatibility?
+    ) {
+        if authentication == .key {
+            endpoint["auth_mode"]?.report("an agent has no endpoint keys: auth_mode mtls")
+        }
+        if let wireCompatibility, wireCompatibility != .transparent {
+            endpoint["wire_compatibility"]?.report("an agent changes no answer: transparent")
+        }
+        for key in ["hosts", "path_prefix"] {
+            endpoint[key]?.report("an agent takes every host and path: leave \(key) to the gateway")
+        }
     }
 
     private func checkAuthentication(

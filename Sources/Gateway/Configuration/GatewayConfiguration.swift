@@ -7,7 +7,9 @@ package import Cryptography
 package struct GatewayConfiguration: Sendable, Equatable {
     /// Absolute path of the file this was read from.
     package var file: String
-    /// The gateway's own identity; its trust domain is that of all services it talks to.
+    /// The process's own identity; its trust domain is that of all services it talks to.
+    ///
+    /// Its kind is `gateway`, or `agent` for one beside a model.
     package var spiffeID: SPIFFEID
     /// Folder of the SQLite state, 0700.
     package var stateDirectory: String
@@ -31,6 +33,9 @@ package struct GatewayConfiguration: Sendable, Equatable {
     package var identity: IdentityConfiguration?
     /// At least one, in the order of the file; the index is the endpoint's number in a snapshot.
     package var endpoints: [EndpointConfiguration]
+
+    /// Whether this is an agent: one model behind mutual TLS, passed on unchanged.
+    package var isAgent: Bool { self.spiffeID.kind == .agent }
 }
 
 /// Where access log lines go.

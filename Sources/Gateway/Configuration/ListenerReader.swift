@@ -6,18 +6,22 @@ struct ReadListener {
 
 extension ConfigurationReader {
     /// Reads the list of listeners.
-    func listeners(_ place: ConfigurationCursor?, trustsProxies: Bool) -> [ReadListener]? {
+    func listeners(
+        _ place: ConfigurationCursor?, isAgent: Bool, trustsProxies: Bool
+    ) -> [ReadListener]? {
         guard let place, let elements = place.elements() else { return nil }
         if elements.isEmpty { place.report("at least one listener is needed") }
         var addresses: Set<ListenAddress> = []
         let listeners = elements.compactMap { element in
-            self.listener(element, trustsProxies: trustsProxies, addresses: &addresses)
+            self.listener(
+                element, isAgent: isAgent, trustsProxies: trustsProxies, addresses: &addresses)
         }
         return listeners.count == elements.count ? listeners : nil
     }
 
     private func listener(
-        _ place: ConfigurationCursor, trustsProxies: Bool, addresses: inout Set<ListenAddress>
+        _ place: ConfigurationCursor, isAgent: Bool, trustsProxies: Bool,
+        addresses: inout Set<ListenAddress>
     ) -> ReadListener? {
         guard let listener = place.mapping(keys: ["address", "proxy_protocol", "tls"]) else {
             return nil
@@ -36,7 +40,7 @@ extension ConfigurationReader {
             listener["proxy_protocol"]?.report(
                 "proxy_protocol needs \"trusted_proxies\": nobody else is believed")
         }
-        let tls = listener.required("tls").flatMap(self.tls)
+        let tls = listener.required("tls").flatMap { self.tls($0, isAgent: isAgent) }
         guard let address, let proxyProtocol, let tls else { return nil }
         return ReadListener(
             configuration: ListenerConfiguration(
@@ -45,7 +49,7 @@ extension ConfigurationReader {
     }
 
     private func tls(
-        _ place: ConfigurationCursor
+        _ place: ConfigurationCursor, isAgent: Bool
     ) -> (configuration: ListenerTLSConfiguration, certificates: [CheckedCertificate])? {
         let keys = [
             "certificates", "minimum_version", "client_authentication", "client_trust_roots",
@@ -62,8 +66,13 @@ extension ConfigurationReader {
             certificates = read.count == elements.count ? read : nil
         }
         let version = tls.choice(
-            "minimum_version", otherwise: ListenerTLSConfiguration.MinimumVersion.tls12)
-        let authentication = self.clientAuthentication(tls)
+            "minimum_version",
+            otherwise: isAgent
+                ? ListenerTLSConfiguration.MinimumVersion.tls13 : .tls12)
+        if isAgent, version == .tls12 {
+            tls["minimum_version"]?.report("an agent speaks TLS 1.3 only")
+        }
+        let authentication = self.clientAuthentication(tls, isAgent: isAgent)
         guard let certificates, let version, let authentication else { return nil }
         let configuration = ListenerTLSConfiguration(
             certificates: certificates.map(\.files), minimumVersion: version,
@@ -78,12 +87,17 @@ extension ConfigurationReader {
     }
 
     private func clientAuthentication(
-        _ tls: ConfigurationMapping
+        _ tls: ConfigurationMapping, isAgent: Bool
     ) -> ListenerTLSConfiguration.ClientAuthentication? {
         guard
             let name = tls.choice(
-                "client_authentication", otherwise: ClientAuthenticationName.none)
+                "client_authentication",
+                otherwise: isAgent ? ClientAuthenticationName.required : .none)
         else { return nil }
+        if isAgent, name != .required {
+            tls["client_authentication"]?.report(
+                "an agent asks every client for a certificate: required")
+        }
         guard name != .none else {
             tls["client_trust_roots"]?.report(
                 "client_trust_roots needs client_authentication: optional or required")

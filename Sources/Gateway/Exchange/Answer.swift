@@ -40,6 +40,8 @@ struct Answer {
             self.init(status: 401, body: .text("key_auth_bad_header_forbidden"))
         case .accessDenied:
             self.init(status: 401, body: .text("key_auth_access_denied"))
+        case .forbidden:
+            self.init(status: 403, body: .code("forbidden"))
         case .unknownPath:
             self.init(status: 404, body: .code("not_found"))
         case .noDeployment:

@@ -33,6 +33,10 @@ extension Exchange {
                 throw GatewayError(
                     kind: .accessDenied(nil), source: .downstream, cause: "no client certificate")
             }
+            let allowed = endpoint.configuration.allowedIdentities
+            guard allowed.isEmpty || allowed.contains(identity) else {
+                throw GatewayError(kind: .forbidden, source: .downstream, cause: identity)
+            }
             self.record.identity = identity
         }
     }
@@ -58,6 +62,7 @@ extension Exchange {
 
     /// Makes the client's head the one that goes to the backend.
     func prepare(_ head: MessageHead, _ deployment: Deployment) {
+        if self.worker.snapshot.isAgent { return self.prepareUnchanged(head, deployment) }
         let forwarded = self.client.forwardedFields(of: head, in: self.worker.snapshot)
         head.remove(Self.removedFromRequests)
         head.append(forwarded)
@@ -69,5 +74,19 @@ extension Exchange {
         if case .made = self.ids.requestID {
             self.ids.append(.xRequestID, .made, of: nil, to: head)
         }
+        if deployment.configuration.leadsToAgent {
+            let left = self.millisecondsLeft
+            head.append(AgentHop.timeoutField, atMost: 20) { $0.append(decimal: left) }
+        }
+    }
+
+    /// The gateway before has made the head what the model is to have.
+    private func prepareUnchanged(_ head: MessageHead, _ deployment: Deployment) {
+        let takesTrailers = head.index(of: .te) != nil
+        head.remove(AgentHop.removedFields)
+        if takesTrailers, deployment.configuration.version == .http2 {
+            head.append("te", "trailers")
+        }
+        head.isUpgrade = self.upgrade == .asked
     }
 }

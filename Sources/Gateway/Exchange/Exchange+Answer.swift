@@ -4,7 +4,7 @@ internal import NIOCore
 // How the gateway's own answers are written, and what every answer gets.
 extension Exchange {
     /// Sends an answer of HTTP, but for its end.
-    func send(_ answer: Answer) {
+    func send(_ answer: Answer, of kind: GatewayError.Kind) {
         let head = self.worker.answerHead
         head.reset()
         head.status = answer.status
@@ -35,6 +35,7 @@ extension Exchange {
             }
             body.writeStaticString(#""}}"#)
         }
+        if self.worker.snapshot.isAgent { AgentHop.mark(head, kind) }
         self.appendCommonFields(to: head)
         self.isAnswerBegun = true
         self.record.responseStart = .now()

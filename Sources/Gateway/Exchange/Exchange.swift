@@ -41,6 +41,8 @@ final class Exchange {
     var framing = BodyFraming.none
     var strippedPrefixBytes = 0
     private var isRequestComplete = false
+    /// How long the model may take from the last byte it was given.
+    private var requestTimeout = TimeAmount.zero
     var isAnswerBegun = false
     private var hasRetried = false
     /// Backends that had no connection to give.
@@ -84,7 +86,8 @@ extension Exchange: RequestReceiver {
     func receiveRequestHead(_ head: MessageHead) {
         self.begin(head)
         do throws(GatewayError) {
-            self.grpc = GRPCCall(head)
+            // An agent has no word in what is between client and model.
+            self.grpc = self.worker.snapshot.isAgent ? nil : GRPCCall(head)
             self.ids = try RequestIDs(head, random: &self.worker.random)
             let endpoint = try self.route(head)
             try self.authenticate(head, endpoint)
@@ -93,6 +96,10 @@ extension Exchange: RequestReceiver {
             try self.admitUpgrade(head, endpoint)
             let deployment = try endpoint.deployment(for: head, random: &self.worker.random)
             self.deployment = deployment
+            self.requestTimeout = deployment.requestTimeout
+            if self.worker.snapshot.isAgent, let given = try AgentHop.timeout(in: head) {
+                self.requestTimeout = min(given, deployment.requestTimeout)
+            }
             self.holdsBody =
                 deployment.configuration.retriesStaleConnections
                 || deployment.configuration.version == .http2
@@ -124,8 +131,8 @@ extension Exchange: RequestReceiver {
             // The model's time begins when it has the request; a slow sender has a pace to keep.
             if self.isAnswerBegun {
                 self.wait(self.worker.snapshot.streamIdleTimeout)
-            } else if let deployment {
-                self.wait(deployment.requestTimeout)
+            } else {
+                self.wait(self.requestTimeout)
             }
             if !upstream.isWritable { self.connection.setReading(false) }
         case .idle, .refusing, .answered:
@@ -191,7 +198,7 @@ extension Exchange: ResponseReceiver {
         guard let backend = self.worker.backend(of: deployment) else {
             throw GatewayError(kind: .notReady, source: .upstream, cause: "no backend")
         }
-        self.wait(deployment.requestTimeout)
+        self.wait(self.requestTimeout)
         self.isChoosing = true
         self.forward(to: backend, isFreshWanted: false)
         self.isChoosing = false
@@ -241,6 +248,12 @@ extension Exchange: ResponseReceiver {
 
     func receiveResponseHead(_ head: MessageHead) {
         guard case .forwarding(_, let backend) = self.phase, let endpoint else { return }
+        if let deployment, deployment.configuration.leadsToAgent,
+            let kind = AgentHop.refusal(in: head)
+        {
+            self.fail(GatewayError(kind: kind, source: .upstream, cause: "agent"))
+            return
+        }
         self.record.upstreamStatus = head.status
         if self.grpc != nil {
             guard head.status == 200 else {
@@ -255,7 +268,8 @@ extension Exchange: ResponseReceiver {
         self.dropHeldBody()
         self.record.responseStart = .now()
         let status = Self.mappedStatus(head.status, as: endpoint.configuration.wireCompatibility)
-        head.remove(Self.removedFromResponses)
+        head.remove(
+            self.worker.snapshot.isAgent ? AgentHop.removedFields : Self.removedFromResponses)
         if status != head.status {
             let modelStatus = head.status
             head.append("ms-azureml-model-error-statuscode", atMost: 3) {
@@ -264,7 +278,7 @@ extension Exchange: ResponseReceiver {
             head.append("ms-azureml-model-error-reason", "model_error")
             head.status = status
         }
-        self.appendCommonFields(to: head)
+        if !self.worker.snapshot.isAgent { self.appendCommonFields(to: head) }
         self.record.status = status
         self.wait(self.worker.snapshot.streamIdleTimeout)
         // An answer to HEAD says how long the body would be that it has not (RFC 9110, 8.6).
@@ -289,7 +303,8 @@ extension Exchange: ResponseReceiver {
         // An answer that is over before its request: the backend wants no more of it.
         if !self.isRequestComplete { upstream.cancel() }
         if let trailers {
-            trailers.remove(Self.removedFromResponses)
+            trailers.remove(
+                self.worker.snapshot.isAgent ? AgentHop.removedFields : Self.removedFromResponses)
             if self.grpc != nil { self.record.grpcStatus = GRPCCall.status(in: trailers) }
         }
         self.end()
@@ -392,7 +407,7 @@ extension Exchange {
             self.end(grpc, error.kind, answer)
         } else {
             self.record.status = answer.status
-            self.send(answer)
+            self.send(answer, of: error.kind)
             self.finish()
             self.connection.sendEnd()
         }
@@ -409,6 +424,13 @@ extension Exchange {
     private func wait(_ time: TimeAmount) {
         let due = NIODeadline.now() + time
         self.timer.set(self.grpc.map { min(due, $0.deadline) } ?? due)
+    }
+
+    /// How long an answer may take from now on.
+    var millisecondsLeft: Int {
+        let timeout = self.requestTimeout
+        let left = self.grpc.map { max(.zero, min(timeout, $0.deadline - .now())) } ?? timeout
+        return Int(left.nanoseconds / 1_000_000)
     }
 
     /// After the backend's answer was passed on whole.

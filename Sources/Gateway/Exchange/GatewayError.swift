@@ -14,6 +14,8 @@ struct GatewayError: Error {
         case badAuthorization
         /// Any other failure of authentication, with the key id that was claimed.
         case accessDenied(EndpointKeyID?)
+        /// A verified identity that is not one of those that may call.
+        case forbidden
         /// No endpoint at this path, for a caller who may know that.
         case unknownPath
         /// No deployment of positive weight, or none of the name asked for.

@@ -40,6 +40,7 @@ enum GRPCStatus: Int {
         case .requestIDTooLong: self = .invalidArgument
         case .misdirected, .unknownPath, .noDeployment: self = .unimplemented
         case .badAuthorization, .accessDenied, .revoked: self = .unauthenticated
+        case .forbidden: self = .permissionDenied
         case .bodyTooLarge, .overloaded: self = .resourceExhausted
         case .keysUnavailable, .notReady, .badBackend, .clientGone: self = .unavailable
         case .modelStatus(let status): self = GRPCStatus(httpStatus: status)

@@ -12,12 +12,16 @@ final class Endpoint: Sendable {
     /// Whether one deployment has all of the traffic, as most endpoints do.
     private let sole: Deployment?
 
-    init(index: Int, configuration: EndpointConfiguration, firstDeployment: Int) {
+    init(
+        index: Int, configuration: EndpointConfiguration, firstDeployment: Int,
+        former: Snapshot? = nil
+    ) {
         self.index = index
         self.configuration = configuration
         let deployments = configuration.deployments.enumerated().map { offset, deployment in
             Deployment(
-                index: firstDeployment + offset, endpointIndex: index, configuration: deployment)
+                index: firstDeployment + offset, endpointIndex: index,
+                configuration: deployment, former: former)
         }
         self.deployments = deployments
         self.sole = deployments.first { $0.configuration.trafficPercent == 100 }
@@ -53,16 +57,27 @@ final class Deployment: Sendable {
     let endpointIndex: Int
     let configuration: DeploymentConfiguration
     let requestTimeout: TimeAmount
+    /// By the backend's place; none where they are not asked.
+    let readiness: [BackendReadiness]
     /// What answers of this deployment get.
     let answerFields: FieldBlock
     private let nameBytes: [UInt8]
 
-    init(index: Int, endpointIndex: Int, configuration: DeploymentConfiguration) {
+    init(
+        index: Int, endpointIndex: Int, configuration: DeploymentConfiguration,
+        former: Snapshot? = nil
+    ) {
         self.index = index
         self.endpointIndex = endpointIndex
         self.configuration = configuration
         self.requestTimeout = .milliseconds(configuration.requestTimeoutMilliseconds)
         self.nameBytes = Array(configuration.name.utf8)
+        self.readiness =
+            configuration.readinessProbe.map { probe in
+                configuration.backends.map { address in
+                    former?.readiness(of: address, probe) ?? BackendReadiness(address, probe)
+                }
+            } ?? []
         self.answerFields = FieldBlock([
             "azureml-model-deployment": configuration.name,
             "strict-transport-security": Exchange.strictTransportSecurity,

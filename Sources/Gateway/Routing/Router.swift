@@ -30,9 +30,14 @@ struct Router: Sendable {
     /// For any host; only a sole endpoint has it.
     private var anyHost: Host?
 
-    init(endpoints: [Endpoint]) {
+    /// - Parameters:
+    ///   - endpoints: All there are.
+    ///   - isAgent: Whether a path is what the gateway before made of it.
+    init(endpoints: [Endpoint], isAgent: Bool = false) {
         for endpoint in endpoints {
-            let entries = Self.entries(of: endpoint)
+            let entries =
+                isAgent
+                ? [Entry(prefix: [], endpoint: endpoint)] : Self.entries(of: endpoint)
             if endpoint.configuration.hosts.isEmpty {
                 var host = self.anyHost ?? Host(name: [], entries: [])
                 host.entries = Self.sorted(host.entries + entries)

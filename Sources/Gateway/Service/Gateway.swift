@@ -19,6 +19,7 @@ package final class Gateway: Sendable {
     private let accessLog: AccessLog?
     private let logger: Logger
     private let current: Mutex<Current>
+    private let probes = Mutex<Task<Void, Never>?>(nil)
     /// What the listeners really have, where the configuration says port 0.
     package let addresses: [SocketAddress]
     private let listeners: [any Channel]
@@ -67,8 +68,10 @@ package final class Gateway: Sendable {
         do {
             let watcher = try Self.watch(parts)
             let (listeners, bound) = try await Self.listen(addresses, parts)
-            return Gateway(
+            let gateway = Gateway(
                 parts, watcher: watcher, listeners: listeners, addresses: bound, logger: logger)
+            gateway.probe(parts.snapshot)
+            return gateway
         } catch {
             try? await parts.group.shutdownGracefully()
             throw error
@@ -84,7 +87,7 @@ package final class Gateway: Sendable {
         let present = self.current.withLock { $0.snapshot }
         do {
             try self.checkUnchanged(present.configuration, configuration)
-            let snapshot = Snapshot(configuration)
+            let snapshot = Snapshot(configuration, after: present)
             var contexts: [WorkerContexts] = []
             for worker in self.workers {
                 contexts.append(
@@ -104,6 +107,7 @@ package final class Gateway: Sendable {
                 $0.snapshot = snapshot
                 $0.reloads += 1
             }
+            self.probe(snapshot)
             self.logger.info(
                 "configuration in force", metadata: ["workers": "\(self.workers.count)"])
         } catch {
@@ -145,10 +149,40 @@ package final class Gateway: Sendable {
 
     /// Ends everything.
     package func stop() async {
+        self.probes.withLock { $0.take() }?.cancel()
         self.watcher.withLock { $0.take() }?.stop()
         for worker in self.workers { try? await worker.ask { $0.stop() } }
         self.accessLog?.drain(seconds: 2)
         try? await self.group.shutdownGracefully()
+    }
+
+    /// Asks the backends of `snapshot` whether they are ready, and no others any more.
+    private func probe(_ snapshot: Snapshot) {
+        let task = Task { [logger = self.logger] in
+            await withDiscardingTaskGroup { group in
+                for deployment in snapshot.deployments {
+                    for readiness in deployment.readiness {
+                        let tls = WorkerContexts.probe(
+                            readiness.address, deployment.configuration, snapshot.configuration)
+                        group.addTask {
+                            // It ends with its cancellation only.
+                            try? await readiness.run(tls: tls) { isReady in
+                                logger.notice(
+                                    isReady ? "backend ready" : "backend not ready",
+                                    metadata: [
+                                        "deployment": "\(deployment.configuration.name)",
+                                        "backend": "\(readiness.address)",
+                                    ])
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        self.probes.withLock { probes in
+            probes?.cancel()
+            probes = task
+        }
     }
 
     private func connections() async -> Int {
@@ -170,6 +204,9 @@ extension Gateway {
     package var unreadyReasons: [String] {
         var reasons: [String] = []
         if self.current.withLock({ $0.isDraining }) { reasons.append("draining") }
+        if self.current.withLock({ $0.snapshot.isWaitingForModel }) {
+            reasons.append("the model is not ready")
+        }
         if let health = self.watcher.withLock({ $0?.health }), health != .ready {
             reasons.append("the state cannot be read")
         }

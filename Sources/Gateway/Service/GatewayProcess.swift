@@ -1,3 +1,4 @@
+package import Cryptography
 internal import Glibc
 package import Logging
 internal import UnixSignals
@@ -9,12 +10,25 @@ package enum GatewayProcess {
     /// SIGHUP reads the configuration and all files it names again and opens the access log anew. The
     /// certificate files are watched as well.
     ///
+    /// - Parameters:
+    ///   - kind: What the configuration must be of: `gateway` or `agent`.
+    ///   - configurationPath: The configuration file.
+    ///   - environment: The process's environment variables.
+    ///   - logger: For the process's own log.
     /// - Throws: ``InvalidConfiguration`` or ``StartError``; nothing is left running then.
     package static func run(
-        configurationPath: String, environment: [String: String], logger: Logger
+        _ kind: SPIFFEID.Kind, configurationPath: String, environment: [String: String],
+        logger: Logger
     ) async throws {
         let configuration = try ConfigurationFile.read(
             path: configurationPath, environment: environment)
+        guard configuration.spiffeID.kind == kind else {
+            throw StartError.configuration(
+                """
+                \(configurationPath) is of a service of kind \(configuration.spiffeID.kind), \
+                not \(kind): see service.kind
+                """)
+        }
         let watch = FileWatch(FileWatch.Files(configuration))
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
         let admin = try AdminServer(configuration)

@@ -8,20 +8,25 @@ internal import NIOCore
 final class Backend {
     let address: BackendAddress
     let pool: any StreamPool
+    private let readiness: BackendReadiness?
     /// Exchanges that wait for it or use it.
     var inFlight = 0
     private var failures = 0
     private var restUntil = NIODeadline.uptimeNanoseconds(0)
 
-    init(address: BackendAddress, pool: any StreamPool) {
+    init(address: BackendAddress, pool: any StreamPool, readiness: BackendReadiness? = nil) {
         self.address = address
         self.pool = pool
+        self.readiness = readiness
     }
+
+    /// Whether it has said that it is ready, where it is asked.
+    var isReady: Bool { self.readiness?.isReady ?? true }
 
     func isAvailable(at now: NIODeadline) -> Bool { self.restUntil <= now }
 
     /// Whether the last exchanges did not all fail.
-    var isHealthy: Bool { self.failures < Self.toleratedFailures }
+    var isHealthy: Bool { self.failures < Self.toleratedFailures && self.isReady }
 
     func succeeded() {
         self.failures = 0
@@ -41,16 +46,19 @@ final class Backend {
 }
 
 extension [Backend] {
-    /// The one with the fewest exchanges among those not at rest; of equals, the next after `turn`.
+    /// The one with the fewest exchanges among those ready and not at rest; of equals, the next after
+    /// `turn`.
     func leastLoaded(turn: inout Int, excluding tried: [Backend]) -> Backend? {
-        guard self.count > 1 else { return tried.isEmpty ? self.first : nil }
+        guard self.count > 1 else {
+            return tried.isEmpty && self.first?.isReady == true ? self.first : nil
+        }
         turn = (turn + 1) % self.count
         let now = NIODeadline.now()
         var best: Backend?
         var bestIsAvailable = false
         for offset in self.indices {
             let backend = self[(turn + offset) % self.count]
-            guard !tried.contains(where: { $0 === backend }) else { continue }
+            guard backend.isReady, !tried.contains(where: { $0 === backend }) else { continue }
             let isAvailable = backend.isAvailable(at: now)
             if let current = best {
                 guard isAvailable || !bestIsAvailable else { continue }

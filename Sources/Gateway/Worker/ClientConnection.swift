@@ -10,7 +10,7 @@ final class ClientConnection {
     let address: IPAddress?
     /// Its text, for `x-forwarded-for` and the log.
     let addressText: String
-    /// The name in SNI, in lower case; nil if the client sent none.
+    /// The name in SNI that Host must be, in lower case; nil if the client sent none.
     let serverName: [UInt8]?
     let tls: TLSSessionInfo?
     /// SPIFFE ID, or else the subject, of the client's verified certificate.
@@ -28,7 +28,9 @@ final class ClientConnection {
         self.addressText = client.map(\.description) ?? "unix"
         self.forwarded = Self.forwardedFields(self.addressText)
         let session = tls.session
-        self.serverName = session?.serverName.map { Array($0.utf8) }
+        // A gateway names the agent in SNI and the client's host in Host.
+        self.serverName =
+            snapshot.isAgent ? nil : session?.serverName.map { Array($0.utf8) }
         self.tls = session
         self.peerIdentity = session?.peer.flatMap { $0.identity ?? tls.peerSubject }
         self.isTrustedProxy = snapshot.configuration.trusts(client)

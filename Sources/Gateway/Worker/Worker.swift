@@ -305,8 +305,10 @@ extension Worker {
 
     private func makeBackends() {
         self.backends = self.snapshot.deployments.map { deployment in
-            deployment.configuration.backends.map { address in
-                Backend(address: address, pool: self.makePool(address, deployment.configuration))
+            deployment.configuration.backends.enumerated().map { place, address in
+                Backend(
+                    address: address, pool: self.makePool(address, deployment.configuration),
+                    readiness: deployment.readiness.isEmpty ? nil : deployment.readiness[place])
             }
         }
         self.turns = Array(repeating: 0, count: self.backends.count)
@@ -350,15 +352,4 @@ private final class PendingConnection: ServerConnection {
 
     func drain() { self.abort() }
     func abort() { self.channel.close(promise: nil) }
-}
-
-extension BackendAddress {
-    fileprivate var poolAddress: ConnectionPool.Address {
-        switch self {
-        case .httpsName(let name, let port): .host(name, port: port)
-        case .https(let address, let port), .http(let address, let port):
-            .host(address.description, port: port)
-        case .unix(let path): .unix(path: path)
-        }
-    }
 }

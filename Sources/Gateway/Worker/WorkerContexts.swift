@@ -90,6 +90,17 @@ struct WorkerContexts: Sendable {
         return server
     }
 
+    /// How a question of ours reaches a backend, over HTTP/1.1; nil for one without TLS.
+    static func probe(
+        _ address: BackendAddress, _ deployment: DeploymentConfiguration,
+        _ configuration: GatewayConfiguration
+    ) -> TLSClientConfiguration? {
+        guard address.isEncrypted else { return nil }
+        return self.client(
+            ClientKey(address: address, identity: deployment.backendIdentity, version: .http1),
+            configuration)
+    }
+
     private static func client(
         _ key: ClientKey, _ configuration: GatewayConfiguration
     ) -> TLSClientConfiguration {

@@ -25,10 +25,12 @@ final class GatewayProcess: Sendable {
     private let process: Mutex<Process>
     let processID: Int32
 
-    private init(configuration: String, process: Process, accessLog: Pipe, errors: Pipe) throws {
+    private init(
+        _ service: String, configuration: String, process: Process, errors: Pipe
+    ) throws {
         self.configuration = configuration
         process.executableURL = Self.executable
-        process.arguments = ["serve", "--config", configuration]
+        process.arguments = [service, "--config", configuration]
         process.currentDirectoryURL = URL(fileURLWithPath: configuration)
             .deletingLastPathComponent()
         process.standardInput = FileHandle.nullDevice
@@ -58,14 +60,18 @@ final class GatewayProcess: Sendable {
     deinit { self.signal(SIGKILL) }
 
     /// Starts a gateway; it may refuse its configuration, as ``exit`` then says.
-    static func launch(configuration: String) throws -> GatewayProcess {
+    static func launch(
+        _ service: String = "serve", configuration: String
+    ) throws -> GatewayProcess {
         try GatewayProcess(
-            configuration: configuration, process: Process(), accessLog: Pipe(), errors: Pipe())
+            service, configuration: configuration, process: Process(), errors: Pipe())
     }
 
-    /// Starts a gateway and waits until it listens.
-    static func start(configuration: String) async throws -> GatewayProcess {
-        let gateway = try self.launch(configuration: configuration)
+    /// Starts a gateway, or another `service`, and waits until it listens.
+    static func start(
+        _ service: String = "serve", configuration: String
+    ) async throws -> GatewayProcess {
+        let gateway = try self.launch(service, configuration: configuration)
         let expected =
             try String(contentsOfFile: configuration, encoding: .utf8)
             .components(separatedBy: "- address:").count - 1

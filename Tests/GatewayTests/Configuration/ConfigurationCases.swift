@@ -35,7 +35,12 @@ extension ConfigurationFileTests {
         .init("hbi: false", "encryption: {}", "27:5: not supported yet: encryption"),
         .init("hbi: false", "websocket: maybe", "27:16: expected true or false, found \"maybe\""),
         .init("protocol: http1", "protocol: http3", "33:19: \"http3\" is not one of http1, http2"),
-        .init("protocol: http1", "readiness_probe: {}", "33:9: not supported yet: readiness_probe"),
+        .init(
+            "protocol: http1", "readiness_probe: {path: live}",
+            "33:33: \"live\" is not a path: it begins with / and has no space or #"),
+        .init(
+            "protocol: http1", "readiness_probe: {period: 0}",
+            "33:35: 0 is out of range: 1 to 3600"),
         .init("protocol: http1", "data_collector: {}", "33:9: not supported yet: data_collector"),
         .init(
             "request_timeout_ms: 1000", "max_queue_wait_ms: 1",
@@ -43,7 +48,10 @@ extension ConfigurationFileTests {
         .init(
             "request_timeout_ms: 1000", "max_concurrent_requests_per_instance: 1",
             "34:28: not supported yet: max_concurrent_requests_per_instance"),
-        .init("kind: gateway", "kind: agent", "2:17: not supported yet: kind: agent"),
+        .init("kind: gateway", "kind: vault", "2:17: \"vault\" is not one of gateway, agent"),
+        .init(
+            "    auth_mode: mtls", "    auth_mode: mtls\n    allowed_identities: []",
+            "41:25: the list is empty: name who may call"),
         // Addresses and identities.
         .init(
             "10.0.0.0/8", "10.0.0.1/8",
