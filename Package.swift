@@ -22,7 +22,8 @@ let package = Package(
         .executableTarget(
             name: "scoregate",
             dependencies: [
-                "Gateway", "LoadTest", "State", "TLS", "Cryptography", "HTTPTransport",
+                "Gateway", "LoadTest", "State", "KeyVault", "SealedLog", "TLS", "Cryptography",
+                "HTTPTransport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -31,7 +32,8 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "ControlServer", "State", "HTTPTransport", "TLS", "Cryptography",
+                "ControlServer", "State", "KeyVault", "SealedLog", "HTTPTransport", "TLS",
+                "Cryptography",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -74,6 +76,8 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOTLS", package: "swift-nio"),
             ], swiftSettings: strict),
+        .target(
+            name: "KeyVault", dependencies: ["State", "Cryptography"], swiftSettings: strict),
         .target(name: "SealedLog", dependencies: ["Cryptography"], swiftSettings: strict),
         .target(name: "Cryptography", dependencies: ["COpenSSL"], swiftSettings: strict),
         .systemLibrary(
@@ -88,6 +92,12 @@ let package = Package(
             exclude: ["format-vectors.json", "sealed_log.py"], swiftSettings: strict),
         .testTarget(
             name: "StateTests", dependencies: ["State", "Cryptography"], swiftSettings: strict),
+        .testTarget(
+            name: "KeyVaultTests",
+            dependencies: [
+                "KeyVault", "State", "Cryptography",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ], swiftSettings: strict),
         .testTarget(
             name: "TLSTests",
             dependencies: [
@@ -107,7 +117,7 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Gateway", "State", "HTTPTransport", "TLS", "Cryptography",
+                "Gateway", "State", "KeyVault", "SealedLog", "HTTPTransport", "TLS", "Cryptography",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),

@@ -46,6 +46,12 @@ package enum WholeFile {
         try Self.synchroniseFolder(of: path)
     }
 
+    /// Gives a file another name in the same folder, in place of what had it; durable.
+    package static func move(_ path: String, to newPath: String) throws(CryptographyError) {
+        guard unsafe rename(path, newPath) == 0 else { throw .ofFile(newPath) }
+        try Self.synchroniseFolder(of: newPath)
+    }
+
     private static func fill(
         _ descriptor: Int32, with bytes: RawSpan, _ path: String
     ) throws(CryptographyError) {

@@ -68,6 +68,43 @@ enum Schema {
             subject TEXT NOT NULL,
             detail TEXT NOT NULL
         ) STRICT;
+        """,
         """
+        -- What wraps the log keys of an endpoint; the name stays when its versions are destroyed.
+        CREATE TABLE wrapping_key (
+            id BLOB PRIMARY KEY CHECK (length(id) = 16),
+            endpoint TEXT NOT NULL UNIQUE,
+            created_ms INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE wrapping_key_version (
+            key_id BLOB NOT NULL REFERENCES wrapping_key (id),
+            version INTEGER NOT NULL CHECK (version > 0),
+            -- The key, sealed under the root key; null once it was destroyed.
+            sealed BLOB,
+            created_ms INTEGER NOT NULL,
+            is_enabled INTEGER NOT NULL DEFAULT 1 CHECK (is_enabled IN (0, 1)),
+            PRIMARY KEY (key_id, version)
+        ) STRICT, WITHOUT ROWID;
+
+        -- The stream of the sealed log that is an endpoint's, and what was last known of it.
+        CREATE TABLE log_stream (
+            id BLOB PRIMARY KEY CHECK (length(id) = 16),
+            -- Null once it was shredded: the endpoint gets another.
+            endpoint TEXT UNIQUE,
+            created_ms INTEGER NOT NULL,
+            number INTEGER,
+            segment_id BLOB CHECK (length(segment_id) = 16),
+            head BLOB CHECK (length(head) = 32)
+        ) STRICT, WITHOUT ROWID;
+
+        -- The log keys of a stream, each with SHA-256 of its wrapped form.
+        CREATE TABLE stream_log_key (
+            stream_id BLOB NOT NULL REFERENCES log_stream (id),
+            log_key_id BLOB NOT NULL CHECK (length(log_key_id) = 16),
+            digest BLOB NOT NULL CHECK (length(digest) = 32),
+            PRIMARY KEY (stream_id, log_key_id)
+        ) STRICT, WITHOUT ROWID;
+        """,
     ]
 }

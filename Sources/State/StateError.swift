@@ -12,6 +12,8 @@ package enum StateError: Error, Equatable {
     case newerSchema(found: Int, known: Int)
     /// SQLite refused an operation; `reason` is its message, which has no values in it.
     case database(operation: String, reason: String)
+    /// The wrapping key of an endpoint is not as the operation needs it; says how it is.
+    case wrappingKey(endpoint: String, reason: String)
     /// A cryptographic operation failed.
     case cryptography(CryptographyError)
 }
@@ -28,6 +30,8 @@ extension StateError: CustomStringConvertible {
         case .newerSchema(let found, let known):
             "the state has schema \(found), this version knows \(known): use the newer program"
         case .database(let operation, let reason): "\(operation) failed: \(reason)"
+        case .wrappingKey(let endpoint, let reason):
+            "the wrapping key of endpoint \"\(endpoint)\" \(reason)"
         case .cryptography(let error): "\(error)"
         }
     }

@@ -127,21 +127,6 @@ extension StateStore {
                 record.expiresMilliseconds,
             ])
     }
-
-    private static func nextGeneration(_ database: Database) throws -> Int64 {
-        try database.execute(sql: "UPDATE generation SET number = number + 1")
-        return try Int64.fetchOne(database, sql: "SELECT number FROM generation") ?? 0
-    }
-
-    private static func audit(
-        _ database: Database, time: Int64, actor: String, action: String, subject: String,
-        detail: String
-    ) throws {
-        try database.execute(
-            sql: """
-                INSERT INTO audit (time_ms, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)
-                """, arguments: [time, actor, action, subject, detail])
-    }
 }
 
 extension EndpointKeyRecords {

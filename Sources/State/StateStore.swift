@@ -134,7 +134,7 @@ package final class StateStore: Sendable {
     static let fileName = "state.sqlite"
 
     /// Binds the sealed pepper to its purpose: no other sealed secret can stand in its place.
-    private static let pepperContext = Array("scoregate state pepper 1".utf8)
+    static let pepperContext = Array("scoregate state pepper 1".utf8)
 }
 
 extension StateError {

@@ -3,19 +3,19 @@ internal import GRDB
 internal import Glibc
 internal import Synchronization
 
-/// Notices within 100 ms when any process changes the endpoint keys, and says what is in force here.
+/// Notices within 100 ms when any process changes the state, and says what is in force here.
 ///
 /// Has a thread and a read connection of its own. `PRAGMA data_version` changes when another
 /// connection commits (sqlite.org/pragma.html#pragma_data_version), and costs no file access
-/// beyond shared memory; only then are the keys read.
+/// beyond shared memory; only then is the state read.
 ///
 /// Ownership: keep it as long as the gateway runs, then call ``stop()``.
 package final class StateWatcher: Sendable {
-    /// The keys when the watcher was made: what workers start with.
-    package let initial: EndpointKeyRecords
+    /// The state when the watcher was made: what workers start with.
+    package let initial: StateRecords
 
     private let store: StateStore
-    private let onChange: @Sendable (EndpointKeyRecords) -> Void
+    private let onChange: @Sendable (StateRecords) -> Void
     private let queue = DispatchQueue(label: "state watcher", qos: .userInitiated)
     private let process = ProcessIdentity.current
     private let start = ContinuousClock.now
@@ -29,12 +29,12 @@ package final class StateWatcher: Sendable {
     /// - Parameters:
     ///   - store: The state, open.
     ///   - workers: How many workers this process has.
-    ///   - onChange: Is called on the watcher's thread with the keys of each new generation;
+    ///   - onChange: Is called on the watcher's thread with the records of each new generation;
     ///     workers then call ``apply(generation:worker:)``.
     /// - Throws: `.database` if the state cannot be read or written.
     package init(
         store: StateStore, workers: Int,
-        onChange: @escaping @Sendable (EndpointKeyRecords) -> Void
+        onChange: @escaping @Sendable (StateRecords) -> Void
     ) throws(StateError) {
         self.store = store
         self.onChange = onChange
@@ -83,7 +83,7 @@ package final class StateWatcher: Sendable {
     }
 
     private func poll() {
-        let changed = self.watch.withLock { watch -> EndpointKeyRecords? in
+        let changed = self.watch.withLock { watch -> StateRecords? in
             do throws(StateError) {
                 let changed = try watch.poll(path: self.store.path)
                 self.lastSuccess.store(self.elapsed, ordering: .relaxed)
@@ -123,8 +123,8 @@ private struct Watch {
     var heartbeat: Int64
     var isStopped = false
 
-    /// The keys, if there is a generation that was not seen yet.
-    mutating func poll(path: String) throws(StateError) -> EndpointKeyRecords? {
+    /// The records, if there is a generation that was not seen yet.
+    mutating func poll(path: String) throws(StateError) -> StateRecords? {
         let connection: Connection
         if let open = self.connection {
             try open.checkFile(path: path)
@@ -172,11 +172,16 @@ private struct Connection {
         }
     }
 
-    /// The version and the keys; the version is the older of the two, so that no change is missed.
-    func read() throws(StateError) -> (version: Int64, records: EndpointKeyRecords) {
+    /// The version and the records; the version is the older of the two, so that no change is
+    /// missed.
+    func read() throws(StateError) -> (version: Int64, records: StateRecords) {
         let version = try self.version()
-        let records = try StateError.wrapping("reading endpoint keys") {
-            try self.queue.read { try EndpointKeyRecords(reading: $0) }
+        let records = try StateError.wrapping("reading the state") {
+            try self.queue.read { database in
+                StateRecords(
+                    endpointKeys: try EndpointKeyRecords(reading: database),
+                    wrappingKeys: try WrappingKeyRecord.all(database))
+            }
         }
         return (version, records)
     }

@@ -15,13 +15,13 @@ import Testing
         let other = try StateStore(folder: folder.path, rootKey: root)
         #expect(try other.progress(of: 1) == GenerationProgress(applied: 0, workers: 0))
         let told = DispatchSemaphore(value: 0)
-        let seen = Mutex<EndpointKeyRecords?>(nil)
+        let seen = Mutex<StateRecords?>(nil)
         let watcher = try StateWatcher(store: store, workers: 2) { records in
             seen.withLock { $0 = records }
             told.signal()
         }
         defer { watcher.stop() }
-        #expect(watcher.initial.keys.isEmpty)
+        #expect(watcher.initial.endpointKeys.keys.isEmpty)
         #expect(watcher.health == .ready)
         let generation = try other.replaceEndpointKey(
             with: record(1), graceMilliseconds: 0, actor: "test")
@@ -29,7 +29,7 @@ import Testing
         #expect(told.wait(timeout: .now() + 1) == .success)
         seen.withLock { records in
             #expect(records?.generation == generation)
-            #expect(records?.keys.map(\.kid) == ["00000001001"])
+            #expect(records?.endpointKeys.keys.map(\.kid) == ["00000001001"])
         }
         watcher.apply(generation: generation, worker: 1)
         #expect(try self.reaches(1, of: generation, in: other))

@@ -328,8 +328,7 @@ extension Gateway {
     private static func openState(_ configuration: GatewayConfiguration) throws -> StateStore? {
         guard let path = configuration.rootKeyFile else { return nil }
         do throws(StateError) {
-            let rootKey = try RootKey.read(path: path)
-            return try StateStore(folder: configuration.stateDirectory, rootKey: rootKey)
+            return try StateStore(folder: configuration.stateDirectory, rootKeyPath: path)
         } catch {
             throw StartError.environment("\(error)")
         }
@@ -340,12 +339,13 @@ extension Gateway {
         guard let store = parts.store else { return nil }
         let workers = parts.workers
         let health = parts.health
-        let adopt = { @Sendable (records: EndpointKeyRecords) in
+        let adopt = { @Sendable (records: StateRecords) in
             for worker in workers {
                 worker.tell { worker in
                     // The numbers of endpoints are those of the worker's snapshot at that moment.
                     worker.adopt(
-                        EndpointKeyTable(records, endpoints: worker.snapshot.endpointNames))
+                        EndpointKeyTable(
+                            records.endpointKeys, endpoints: worker.snapshot.endpointNames))
                     health.watcher.withLock { $0 }?.apply(
                         generation: records.generation, worker: worker.index)
                 }

@@ -1,0 +1,156 @@
+internal import Foundation
+internal import GRDB
+
+/// What the state keeps of a stream of the sealed log; ids and digests as their bytes.
+package struct LogStreamRecord: Sendable, Equatable {
+    /// The end of the stream as it was last told.
+    package struct End: Sendable, Equatable {
+        /// The highest number of a segment.
+        package var number: Int64
+        /// That segment's id, 16 bytes.
+        package var segmentID: [UInt8]
+        /// A chain head it has had, 32 bytes.
+        package var head: [UInt8]
+
+        /// The end with these values.
+        package init(number: Int64, segmentID: [UInt8], head: [UInt8]) {
+            self.number = number
+            self.segmentID = segmentID
+            self.head = head
+        }
+    }
+
+    /// The stream's id, random, 16 bytes.
+    package let id: [UInt8]
+    /// The endpoint's name; nil once the stream was shredded.
+    package let endpoint: String?
+    /// When it was first used, milliseconds of Unix time.
+    package let createdMilliseconds: Int64
+    /// Nil while it has no segment.
+    package var end: End?
+    /// The log keys so far by their ids, each with SHA-256 of its wrapped form.
+    package var logKeys: [[UInt8]: [UInt8]]
+}
+
+extension StateStore {
+    /// The stream of an endpoint, made at the first call.
+    ///
+    /// - Parameters:
+    ///   - endpoint: The endpoint's name.
+    ///   - newID: 16 random bytes, for a stream that is made.
+    ///   - now: Milliseconds of Unix time.
+    package func logStream(
+        of endpoint: String, newID: [UInt8], now: Int64
+    ) throws(StateError) -> LogStreamRecord {
+        try StateError.wrapping("reading a stream of the log") {
+            try self.queue.write { database in
+                try database.execute(
+                    sql: """
+                        INSERT INTO log_stream (id, endpoint, created_ms) VALUES (?, ?, ?)
+                        ON CONFLICT (endpoint) DO NOTHING
+                        """, arguments: [Data(newID), endpoint, now])
+                guard let record = try LogStreamRecord.all(database, of: endpoint).first else {
+                    throw StateError.database(
+                        operation: "reading a stream of the log", reason: "it is not there")
+                }
+                return record
+            }
+        }
+    }
+
+    /// All streams, those that were shredded included.
+    package func logStreams() throws(StateError) -> [LogStreamRecord] {
+        try StateError.wrapping("reading the streams of the log") {
+            try self.queue.read { try LogStreamRecord.all($0) }
+        }
+    }
+
+    /// Keeps where a stream ends and which log keys it has.
+    ///
+    /// A log key that is known keeps its digest: only ``replaceLogKeyDigests(_:of:)`` changes it, so
+    /// that a writer which began before a rewrap does not undo what that has told.
+    package func keepEnd(
+        _ end: LogStreamRecord.End, logKeys: [[UInt8]: [UInt8]], of streamID: [UInt8]
+    ) throws(StateError) {
+        try StateError.wrapping("keeping the end of a stream") {
+            try self.queue.write { database in
+                try database.execute(
+                    sql: "UPDATE log_stream SET number = ?, segment_id = ?, head = ? WHERE id = ?",
+                    arguments: [
+                        end.number, Data(end.segmentID), Data(end.head), Data(streamID),
+                    ])
+                for (id, digest) in logKeys {
+                    try database.execute(
+                        sql: """
+                            INSERT INTO stream_log_key (stream_id, log_key_id, digest)
+                            VALUES (?, ?, ?) ON CONFLICT DO NOTHING
+                            """, arguments: [Data(streamID), Data(id), Data(digest)])
+                }
+            }
+        }
+    }
+
+    /// Keeps what log keys of a stream are wrapped as now.
+    package func replaceLogKeyDigests(
+        _ digests: [[UInt8]: [UInt8]], of streamID: [UInt8]
+    ) throws(StateError) {
+        try StateError.wrapping("keeping the log keys of a stream") {
+            try self.queue.write { database in
+                for (id, digest) in digests {
+                    try database.execute(
+                        sql: """
+                            INSERT OR REPLACE INTO stream_log_key (stream_id, log_key_id, digest)
+                            VALUES (?, ?, ?)
+                            """, arguments: [Data(streamID), Data(id), Data(digest)])
+                }
+            }
+        }
+    }
+
+    /// Takes the stream from an endpoint, which gets another when it logs again.
+    ///
+    /// What is known of the stream stays. Does nothing if the endpoint has none.
+    package func retireLogStream(
+        of endpoint: String, now: Int64, actor: String
+    ) throws(StateError) {
+        try StateError.wrapping("retiring a stream of the log") {
+            try self.queue.write { database in
+                try database.execute(
+                    sql: "UPDATE log_stream SET endpoint = NULL WHERE endpoint = ?",
+                    arguments: [endpoint])
+                try Self.audit(
+                    database, time: now, actor: actor, action: "log shredded", subject: endpoint,
+                    detail: "")
+            }
+        }
+    }
+}
+
+extension LogStreamRecord {
+    /// Reads the streams of one endpoint, or all.
+    static func all(_ database: Database, of endpoint: String? = nil) throws -> [LogStreamRecord] {
+        try Row.fetchAll(
+            database, sql: "SELECT * FROM log_stream WHERE ?1 IS NULL OR endpoint = ?1",
+            arguments: [endpoint]
+        ).map { row in
+            let id: Data = row["id"]
+            var end: End?
+            if let number: Int64 = row["number"], let segment: Data = row["segment_id"],
+                let head: Data = row["head"]
+            {
+                end = End(number: number, segmentID: [UInt8](segment), head: [UInt8](head))
+            }
+            let keys = try Row.fetchAll(
+                database, sql: "SELECT log_key_id, digest FROM stream_log_key WHERE stream_id = ?",
+                arguments: [id])
+            var logKeys: [[UInt8]: [UInt8]] = [:]
+            for key in keys {
+                let (id, digest): (Data, Data) = (key["log_key_id"], key["digest"])
+                logKeys[[UInt8](id)] = [UInt8](digest)
+            }
+            return LogStreamRecord(
+                id: [UInt8](id), endpoint: row["endpoint"], createdMilliseconds: row["created_ms"],
+                end: end, logKeys: logKeys)
+        }
+    }
+}

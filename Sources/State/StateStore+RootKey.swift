@@ -1,0 +1,140 @@
+package import Cryptography
+internal import Foundation
+internal import GRDB
+internal import Glibc
+
+extension StateStore {
+    /// Opens the state in `folder` with the root key in the file at `rootKeyPath`.
+    ///
+    /// A replacement of the root key that was cut short between the state and the file is
+    /// finished here.
+    ///
+    /// - Throws: `.wrongRootKey` if the state was made under another one, and whatever
+    ///   ``init(folder:rootKey:)`` and ``RootKey/read(path:)`` throw.
+    package convenience init(folder: String, rootKeyPath: String) throws(StateError) {
+        let present = try RootKey.read(path: rootKeyPath)
+        do throws(StateError) {
+            try self.init(folder: folder, rootKey: present)
+        } catch .wrongRootKey {
+            guard let next = try RootKey.readNext(path: rootKeyPath) else { throw .wrongRootKey }
+            try self.init(folder: folder, rootKey: next)
+            try RootKey.adoptNext(path: rootKeyPath)
+        }
+    }
+
+    /// Puts a new root key in place of the one in the file, and seals all that it sealed anew.
+    ///
+    /// Steps: the new key is made beside the file; the state is sealed under it, in one
+    /// transaction; the file is replaced. Cut short after any of them, ``init(folder:rootKeyPath:)``
+    /// opens the state, and this can be done again.
+    ///
+    /// - Throws: `.rootKey` if the file cannot be replaced; the present key then holds still.
+    package func replaceRootKey(
+        path: String, now: Int64, actor: String
+    ) throws(StateError) {
+        let present = try RootKey.read(path: path)
+        let next = try RootKey.createNext(path: path)
+        let opening: AES256GCM
+        let sealing: AES256GCM
+        do throws(CryptographyError) {
+            opening = try AES256GCM(key: present)
+            sealing = try AES256GCM(key: next)
+        } catch {
+            throw .cryptography(error)
+        }
+        try StateError.wrapping("sealing the state anew") {
+            try self.queue.write { database in
+                let pepper = try Data.fetchOne(
+                    database, sql: "SELECT sealed FROM pepper WHERE version = 1")
+                if let pepper {
+                    try database.execute(
+                        sql: "UPDATE pepper SET sealed = ? WHERE version = 1",
+                        arguments: [try Self.reseal(pepper, Self.pepperContext, opening, sealing)])
+                }
+                for record in try WrappingKeyRecord.all(database) where !record.isDestroyed {
+                    let row: StatementArguments = [Data(record.keyID), record.version]
+                    let sealed = try Data.fetchOne(
+                        database,
+                        sql: """
+                            SELECT sealed FROM wrapping_key_version WHERE key_id = ? AND version = ?
+                            """, arguments: row)
+                    guard let sealed else { continue }
+                    try database.execute(
+                        sql: """
+                            UPDATE wrapping_key_version SET sealed = ?
+                            WHERE key_id = ? AND version = ?
+                            """,
+                        arguments: [
+                            try Self.reseal(sealed, record.associatedData, opening, sealing)
+                        ] + row)
+                }
+                try Self.audit(
+                    database, time: now, actor: actor, action: "root key replaced", subject: path,
+                    detail: "")
+            }
+        }
+        try RootKey.adoptNext(path: path)
+    }
+
+    private static func reseal(
+        _ sealed: Data, _ associatedData: [UInt8], _ opening: AES256GCM, _ sealing: AES256GCM
+    ) throws(StateError) -> Data {
+        let bytes = [UInt8](sealed)
+        do throws(CryptographyError) {
+            let secret = try opening.open(bytes.rawSpan, associatedData: associatedData.rawSpan)
+            return Data(try sealing.seal(secret, associatedData: associatedData.rawSpan))
+        } catch .notAuthentic {
+            throw .wrongRootKey
+        } catch {
+            throw .cryptography(error)
+        }
+    }
+
+    /// Empties the write-ahead log, where what was deleted could still be read.
+    ///
+    /// Waits for other processes to finish reading.
+    ///
+    /// - Returns: False if one of them was in the way all the time.
+    package func truncateWriteAheadLog(timeout: Duration = .seconds(5)) throws(StateError) -> Bool {
+        let end = ContinuousClock.now + timeout
+        while true {
+            let isBusy = try StateError.wrapping("truncating the write-ahead log") {
+                try self.queue.inDatabase { database in
+                    // One row: busy, pages in the log, pages moved (sqlite.org/pragma.html).
+                    try Row.fetchOne(database, sql: "PRAGMA wal_checkpoint(TRUNCATE)")?[0] ?? 1
+                } as Int64
+            }
+            if isBusy == 0 { return true }
+            guard ContinuousClock.now < end else { return false }
+            Thread.sleep(forTimeInterval: 0.02)
+        }
+    }
+}
+
+extension RootKey {
+    /// The key that is going to replace the one at `path`; nil if none is.
+    package static func readNext(path: String) throws(StateError) -> SecretBytes? {
+        guard unsafe access(self.next(path), F_OK) == 0 else { return nil }
+        return try self.read(path: self.next(path))
+    }
+
+    /// Makes the key that is going to replace the one at `path`; what was left of an attempt
+    /// before is replaced.
+    static func createNext(path: String) throws(StateError) -> SecretBytes {
+        _ = unsafe unlink(self.next(path))
+        return try self.create(path: self.next(path))
+    }
+
+    /// Puts the key that ``createNext(path:)`` made in place of the one at `path`.
+    static func adoptNext(path: String) throws(StateError) {
+        do throws(CryptographyError) {
+            try WholeFile.move(self.next(path), to: path)
+        } catch .file(_, let problem) {
+            throw .rootKey(path: path, reason: problem.description)
+        } catch {
+            throw .cryptography(error)
+        }
+    }
+
+    private static func next(_ path: String) -> String { "\(path).next" }
+}
