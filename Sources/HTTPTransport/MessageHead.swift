@@ -22,6 +22,13 @@ package final class MessageHead {
         self.fields.reserveCapacity(24)
     }
 
+    /// Becomes a copy of `other`, which may change afterwards.
+    package func take(_ other: MessageHead) {
+        self.bytes = other.bytes
+        self.fields = other.fields
+        self.facts = other.facts
+    }
+
     /// Forgets the message and keeps the memory.
     package func reset() {
         self.bytes.clear(minimumCapacity: 0)

@@ -74,6 +74,7 @@ struct AccessLogLine {
         case .noDeployment: return "no_valid_deployment"
         case .bodyTooLarge: return "content_too_large"
         case .keysUnavailable: return "keys_unavailable"
+        case .logUnavailable: return "log_unavailable"
         case .notReady: return "model_not_ready"
         case .overloaded: return "too_many_pending_request"
         case .badBackend: return "bad_gateway"

@@ -100,6 +100,22 @@ struct ConfigurationCursor {
         return value
     }
 
+    /// The share of one that stands here, 0 to 1, in millionths.
+    func millionths() -> Int64? {
+        guard self.isPlain else { return nil }
+        guard case .scalar(let scalar) = self.node, scalar.style == .plain,
+            let value = Double(scalar.string), value.isFinite
+        else {
+            self.reportType("a number from 0 to 1")
+            return nil
+        }
+        guard 0...1 ~= value else {
+            self.report("\(scalar.string) is out of range: 0 to 1")
+            return nil
+        }
+        return Int64((value * 1_000_000).rounded())
+    }
+
     /// The truth value that stands here: `true` or `false`, not YAML 1.1's `yes`, `no`, `on`, `off`.
     func boolean() -> Bool? {
         guard self.isPlain else { return nil }

@@ -13,9 +13,9 @@ struct ConfigurationReader {
         let keys = [
             "trust_domain", "service", "state", "root_key", "workers", "access_log",
             "drain_timeout_ms", "trusted_proxies", "limits", "listeners", "admin", "identity",
-            "endpoints",
+            "endpoints", "log",
         ]
-        guard let root = root.mapping(keys: keys, later: ["vault", "log"]) else { return nil }
+        guard let root = root.mapping(keys: keys, later: ["vault"]) else { return nil }
         let trustDomain = self.trustDomain(root["trust_domain"])
         let service = self.service(root["service"])
         let isAgent = service?.kind == .agent
@@ -32,10 +32,20 @@ struct ConfigurationReader {
             EndpointReader(
                 files: self.files, isAgent: isAgent, trustDomain: trustDomain,
                 bodyBytes: limits?.bodyBytes, hasIdentity: hasIdentity,
-                hasRootKey: root["root_key"] != nil, listeners: listeners
+                hasRootKey: root["root_key"] != nil, hasLog: root["log"] != nil,
+                listeners: listeners
             ).endpoints($0)
         }
         let rootKey = root["root_key"].flatMap { self.rootKey($0, stateDirectory: stateDirectory) }
+        let log = root["log"].flatMap {
+            self.log($0, stateDirectory: stateDirectory, rootKey: rootKey)
+        }
+        if let place = root["log"] {
+            if root["root_key"] == nil {
+                place.report("a log needs \"root_key\": it seals the keys of the log")
+            }
+            if isAgent { place.report("an agent logs nothing: that is the gateway's to do") }
+        }
         let workers = root["workers"]?.integer(in: 1...256)
         let accessLog = root["access_log"].flatMap(self.accessLog)
         let drain = root.integer("drain_timeout_ms", in: 0...3_600_000, otherwise: 30_000)
@@ -51,7 +61,7 @@ struct ConfigurationReader {
             stateDirectory: stateDirectory, rootKeyFile: rootKey, workers: workers.map(Int.init),
             accessLog: accessLog, drainTimeoutMilliseconds: drain, trustedProxies: proxies,
             limits: limits, listeners: listeners.map(\.configuration), admin: admin,
-            identity: identity, endpoints: endpoints)
+            identity: identity, log: log, endpoints: endpoints)
     }
 
     private func trustDomain(_ place: ConfigurationCursor?) -> String? {

@@ -8,6 +8,9 @@ struct DeploymentReader {
     /// nil if it was wrong.
     let trustDomain: String?
     let hasIdentity: Bool
+    let hasLog: Bool
+    /// Whether the endpoint's traffic has high business impact.
+    let isHBI: Bool
 
     /// Reads all deployments and their shares of the traffic.
     func deployments(
@@ -61,10 +64,9 @@ struct DeploymentReader {
     ) -> DeploymentConfiguration? {
         let keys = [
             "backends", "backend_identity", "protocol", "request_settings", "retry_stale",
-            "readiness_probe",
+            "readiness_probe", "data_collector",
         ]
-        let later = ["data_collector"]
-        guard let deployment = place.mapping(keys: keys, later: later) else { return nil }
+        guard let deployment = place.mapping(keys: keys) else { return nil }
         let wire = deployment.choice("protocol", otherwise: DeploymentConfiguration.Version.http1)
         let backends = self.backends(deployment.required("backends"))
         let identity = self.backendIdentity(deployment["backend_identity"], backends: backends)
@@ -77,6 +79,7 @@ struct DeploymentReader {
         }
         let retries = deployment["retry_stale"].map { $0.boolean() }
         let probe = deployment["readiness_probe"].flatMap(self.readinessProbe)
+        let collector = deployment["data_collector"].flatMap(self.dataCollector)
         if probe != nil, wire == .http2, let backends, !backends.allSatisfy(\.isEncrypted) {
             deployment["readiness_probe"]?.report(
                 "readiness_probe asks over HTTP/1.1, which a backend of protocol: http2 without"
@@ -93,7 +96,7 @@ struct DeploymentReader {
         return DeploymentConfiguration(
             name: name, trafficPercent: share, backends: backends, backendIdentity: identity,
             version: wire, requestTimeoutMilliseconds: timeout, retriesStaleConnections: retries,
-            readinessProbe: probe)
+            readinessProbe: probe, collector: collector)
     }
 
     private func readinessProbe(

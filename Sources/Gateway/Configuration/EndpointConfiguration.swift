@@ -1,5 +1,6 @@
 package import Cryptography
 package import HTTPTransport
+package import SealedLog
 
 /// One endpoint: how it is found, who may call it, and the deployments behind it.
 package struct EndpointConfiguration: Sendable, Equatable {
@@ -20,8 +21,17 @@ package struct EndpointConfiguration: Sendable, Equatable {
     package var bodyBytes: Int64
     /// Whether WebSocket clients may have a connection for themselves.
     package var allowsWebSocket = false
+    /// Whether what passes has high business impact: as little as possible is said of it anywhere.
+    package var isHBI = false
+    /// How its log is encrypted.
+    package var encryption = EncryptionConfiguration()
     /// 1 to 20, in the order of the file.
     package var deployments: [DeploymentConfiguration]
+
+    /// How durable its log is; nil if no deployment logs anything.
+    package var durability: Durability? {
+        self.deployments.lazy.compactMap { $0.collector?.durability }.first
+    }
 
     /// How callers of an endpoint prove that they may call.
     package enum Authentication: String, Sendable, CaseIterable {
@@ -68,6 +78,8 @@ package struct DeploymentConfiguration: Sendable, Equatable {
     package var retriesStaleConnections: Bool
     /// How a backend shows that it may get requests; nil takes it for ready.
     package var readinessProbe: ReadinessProbeConfiguration?
+    /// What is logged; nil logs nothing.
+    package var collector: DataCollectorConfiguration?
     /// Of each worker, for each backend; not to be set in the file yet.
     package var poolLimits = PoolLimits()
 

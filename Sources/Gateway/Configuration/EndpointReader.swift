@@ -10,6 +10,7 @@ struct EndpointReader {
     let bodyBytes: Int64?
     let hasIdentity: Bool
     let hasRootKey: Bool
+    let hasLog: Bool
     let listeners: [ReadListener]?
 
     /// Reads all endpoints.
@@ -31,12 +32,13 @@ struct EndpointReader {
     ) -> EndpointConfiguration? {
         let keys = [
             "hosts", "path_prefix", "auth_mode", "allowed_identities", "wire_compatibility",
-            "traffic", "hbi", "limits", "websocket", "deployments",
+            "traffic", "hbi", "encryption", "limits", "websocket", "deployments",
         ]
-        let later = ["mirror_traffic", "extended_mirroring", "encryption"]
+        let later = ["mirror_traffic", "extended_mirroring"]
         guard let endpoint = place.mapping(keys: keys, later: later) else { return nil }
-        if let hbi = endpoint["hbi"], hbi.boolean() == true {
-            hbi.report("not supported yet: hbi: true")
+        let isHBI = endpoint["hbi"].map { $0.boolean() } ?? false
+        let encryption = endpoint["encryption"].map {
+            self.encryption($0, isHBI: isHBI == true)
         }
         let prefix = endpoint["path_prefix"].flatMap(self.pathPrefix)
         let hosts = self.hosts(endpoint, prefix: prefix, name: name, isSole: isSole, &routes)
@@ -57,7 +59,7 @@ struct EndpointReader {
         let deployments = endpoint.required("deployments").flatMap {
             DeploymentReader(
                 files: self.files, isAgent: self.isAgent, trustDomain: self.trustDomain,
-                hasIdentity: self.hasIdentity
+                hasIdentity: self.hasIdentity, hasLog: self.hasLog, isHBI: isHBI == true
             ).deployments($0, traffic: endpoint["traffic"])
         }
         let webSocket = endpoint["websocket"].map { $0.boolean() } ?? false
@@ -66,14 +68,17 @@ struct EndpointReader {
         {
             place.report("websocket needs protocol: http1 in every deployment: HTTP/2 has no 101")
         }
-        guard let hosts, let authentication, let wireCompatibility, let deployments,
+        if let deployments { self.checkLog(deployments, isHBI: isHBI == true, at: place) }
+        guard let hosts, let authentication, let isHBI,
+            let encryption = encryption ?? EncryptionConfiguration(), let wireCompatibility,
+            let deployments,
             let bodyBytes = bodyBytes ?? self.bodyBytes, let webSocket, let identities
         else { return nil }
         return EndpointConfiguration(
             name: name, hosts: hosts, pathPrefix: prefix, authentication: authentication,
             allowedIdentities: identities, wireCompatibility: wireCompatibility,
             bodyBytes: bodyBytes, allowsWebSocket: webSocket,
-            deployments: deployments)
+            isHBI: isHBI, encryption: encryption, deployments: deployments)
     }
 
     private func hosts(

@@ -37,6 +37,7 @@ extension Exchange {
         }
         if self.worker.snapshot.isAgent { AgentHop.mark(head, kind) }
         self.appendCommonFields(to: head)
+        self.recordResponse(head)
         self.isAnswerBegun = true
         self.record.responseStart = .now()
         self.record.responseBytes = body.readableBytes

@@ -16,6 +16,8 @@ final class Exchange {
         /// Let in; waits for a backend connection.
         case connecting(Backend)
         case forwarding(any ClientStream, Backend)
+        /// The model has answered; the end of it waits for the log.
+        case sealing
         /// Answered by the gateway itself, or over.
         case answered
     }
@@ -55,6 +57,10 @@ final class Exchange {
     private(set) var deployment: Deployment?
     /// Set where the request is of gRPC.
     private(set) var grpc: GRPCCall?
+    /// What is kept of the exchange for the sealed log; nil if it is not logged.
+    var recording: Recording?
+    /// What waits of the answer until the log is durable.
+    var held: HeldAnswer?
     /// Whether the connection has become, or asks to become, plain bytes both ways.
     var upgrade = Upgrade.none
 
@@ -91,6 +97,7 @@ extension Exchange: RequestReceiver {
             self.ids = try RequestIDs(head, random: &self.worker.random)
             let endpoint = try self.route(head)
             try self.authenticate(head, endpoint)
+            try self.admitLogging(endpoint)
             try self.admitBody(head, endpoint)
             try self.grpc?.readTimeout(head, from: self.record.start)
             try self.admitUpgrade(head, endpoint)
@@ -103,6 +110,7 @@ extension Exchange: RequestReceiver {
             self.holdsBody =
                 deployment.configuration.retriesStaleConnections
                 || deployment.configuration.version == .http2
+            self.beginRecording(head, endpoint, deployment)
             self.prepare(head, deployment)
             try self.choose(deployment)
         } catch {
@@ -112,6 +120,7 @@ extension Exchange: RequestReceiver {
 
     func receiveRequestBody(_ bytes: ByteBuffer) {
         self.record.requestBytes += bytes.readableBytes
+        self.recordRequest(bytes)
         if let endpoint, self.record.requestBytes > endpoint.configuration.bodyBytes,
             self.upgrade != .done
         {
@@ -135,7 +144,7 @@ extension Exchange: RequestReceiver {
                 self.wait(self.requestTimeout)
             }
             if !upstream.isWritable { self.connection.setReading(false) }
-        case .idle, .refusing, .answered:
+        case .idle, .refusing, .sealing, .answered:
             break
         }
     }
@@ -163,7 +172,13 @@ extension Exchange: RequestReceiver {
     }
 
     func answerWritabilityChanged(isWritable: Bool) {
-        if case .forwarding(let upstream, _) = self.phase { upstream.setReading(isWritable) }
+        // What is held back waits for something else.
+        if let held, !held.isRequestDurable { return }
+        self.setUpstreamReading(isWritable)
+    }
+
+    func setUpstreamReading(_ isWanted: Bool) {
+        if case .forwarding(let upstream, _) = self.phase { upstream.setReading(isWanted) }
     }
 
     func connectionClosed() {
@@ -179,6 +194,8 @@ extension Exchange: RequestReceiver {
         self.deployment = nil
         self.grpc = nil
         self.upgrade = .none
+        self.recording = nil
+        self.held = nil
         self.isRequestComplete = false
         self.isAnswerBegun = false
         self.hasRetried = false
@@ -216,6 +233,7 @@ extension Exchange: ResponseReceiver {
             return
         }
         self.phase = .forwarding(upstream, backend)
+        self.recording?.backend = backend
         self.record.upstreamStart = .now()
         upstream.sendHead(
             head, framing: self.framing, strippedPrefixBytes: self.strippedPrefixBytes)
@@ -264,7 +282,6 @@ extension Exchange: ResponseReceiver {
             self.record.grpcStatus = GRPCCall.status(in: head)
         }
         if head.status == 101 { self.upgrade = .done }
-        self.isAnswerBegun = true
         self.dropHeldBody()
         self.record.responseStart = .now()
         let status = Self.mappedStatus(head.status, as: endpoint.configuration.wireCompatibility)
@@ -285,12 +302,21 @@ extension Exchange: ResponseReceiver {
         let framing =
             self.head?.method == .head
             ? head.contentLength.map { BodyFraming.length($0) } ?? .none : head.framing
+        self.recordResponse(head)
+        if self.holdAnswer(head, framing: framing) { return }
+        self.isAnswerBegun = true
         self.connection.sendHead(head, framing: framing)
     }
 
     func receiveResponseBody(_ bytes: ByteBuffer) {
         self.record.responseBytes += bytes.readableBytes
-        self.connection.sendBody(bytes)
+        self.recordResponse(bytes)
+        if let held {
+            held.append(bytes)
+            self.passHeld()
+        } else {
+            self.connection.sendBody(bytes)
+        }
         self.wait(self.worker.snapshot.streamIdleTimeout)
         if case .forwarding(let upstream, _) = self.phase, !self.connection.isWritable {
             upstream.setReading(false)
@@ -306,6 +332,13 @@ extension Exchange: ResponseReceiver {
             trailers.remove(
                 self.worker.snapshot.isAgent ? AgentHop.removedFields : Self.removedFromResponses)
             if self.grpc != nil { self.record.grpcStatus = GRPCCall.status(in: trailers) }
+        }
+        if let held {
+            backend.inFlight -= 1
+            self.phase = .sealing
+            held.end(trailers: trailers)
+            self.passHeld()
+            return
         }
         self.end()
         self.connection.sendEnd(trailers: trailers)
@@ -381,9 +414,10 @@ extension Exchange {
         case .forwarding(let upstream, let backend):
             upstream.cancel()
             backend.inFlight -= 1
-        case .refusing, .answered: break
+        case .refusing, .sealing, .answered: break
         }
         self.phase = .answered
+        self.dropHeld()
         self.dropHeldBody()
         self.record.failure = error
         var canAnswer = !self.isAnswerBegun
@@ -442,6 +476,7 @@ extension Exchange {
 
     func finish() {
         self.timer.cancel()
+        self.endRecording()
         self.worker.exchangeEnded(
             self.record, endpoint: self.endpoint, deployment: self.deployment, head: self.head,
             ids: self.ids, client: self.client)
@@ -464,6 +499,8 @@ extension Exchange: DeadlineOwner {
                 backend.failed()
             }
             self.fail(GatewayError(kind: .timedOut, source: .upstream, cause: "timeout"))
+        case .sealing:
+            self.fail(GatewayError(kind: .logUnavailable, source: .internal, cause: "timeout"))
         case .idle, .answered: break
         }
     }

@@ -24,6 +24,8 @@ struct GatewayError: Error {
         case bodyTooLarge
         /// The keys could not be read for too long, so nobody can be let in.
         case keysUnavailable
+        /// What passes cannot be logged, and must not pass unlogged.
+        case logUnavailable
         /// No backend could be reached, or it was not the one it should be.
         case notReady
         /// Every connection of every backend that could be had is taken, and enough wait for one.

@@ -8,16 +8,19 @@ final class Endpoint: Sendable {
     /// Its place in the snapshot.
     let index: Int
     let configuration: EndpointConfiguration
+    /// Its stream of the sealed log; nil if nothing of it is logged.
+    let log: EndpointLog?
     let deployments: [Deployment]
     /// Whether one deployment has all of the traffic, as most endpoints do.
     private let sole: Deployment?
 
     init(
         index: Int, configuration: EndpointConfiguration, firstDeployment: Int,
-        former: Snapshot? = nil
+        log: EndpointLog? = nil, former: Snapshot? = nil
     ) {
         self.index = index
         self.configuration = configuration
+        self.log = log
         let deployments = configuration.deployments.enumerated().map { offset, deployment in
             Deployment(
                 index: firstDeployment + offset, endpointIndex: index,

@@ -1,7 +1,10 @@
 internal import Cryptography
+internal import Dispatch
+internal import KeyVault
 package import Logging
 package import NIOCore
 internal import NIOPosix
+internal import SealedLog
 internal import State
 internal import Synchronization
 internal import TLS
@@ -16,6 +19,7 @@ package final class Gateway: Sendable {
     private let ticketKeys: TLSTicketKeys
     private let store: StateStore?
     private let watcher: Mutex<StateWatcher?>
+    private let keeper: LogKeeper?
     private let accessLog: AccessLog?
     private let logger: Logger
     private let current: Mutex<Current>
@@ -41,6 +45,7 @@ package final class Gateway: Sendable {
         self.ticketKeys = parts.ticketKeys
         self.store = parts.store
         self.watcher = Mutex(watcher)
+        self.keeper = parts.keeper
         self.accessLog = parts.accessLog
         self.logger = logger
         self.current = Mutex(Current(snapshot: parts.snapshot))
@@ -64,7 +69,7 @@ package final class Gateway: Sendable {
                 """)
         }
         let addresses = try Self.probe(configuration)
-        let parts = try await Self.parts(configuration, files: files)
+        let parts = try await Self.parts(configuration, files: files, logger: logger)
         do {
             let watcher = try Self.watch(parts)
             let (listeners, bound) = try await Self.listen(addresses, parts)
@@ -73,6 +78,7 @@ package final class Gateway: Sendable {
             gateway.probe(parts.snapshot)
             return gateway
         } catch {
+            await parts.keeper?.stop()
             try? await parts.group.shutdownGracefully()
             throw error
         }
@@ -87,7 +93,8 @@ package final class Gateway: Sendable {
         let present = self.current.withLock { $0.snapshot }
         do {
             try self.checkUnchanged(present.configuration, configuration)
-            let snapshot = Snapshot(configuration, after: present)
+            let logs = try await self.keeper?.open(configuration.endpoints) ?? [:]
+            let snapshot = Snapshot(configuration, logs: logs, after: present)
             var contexts: [WorkerContexts] = []
             for worker in self.workers {
                 contexts.append(
@@ -152,6 +159,7 @@ package final class Gateway: Sendable {
         self.probes.withLock { $0.take() }?.cancel()
         self.watcher.withLock { $0.take() }?.stop()
         for worker in self.workers { try? await worker.ask { $0.stop() } }
+        await self.keeper?.stop()
         self.accessLog?.drain(seconds: 2)
         try? await self.group.shutdownGracefully()
     }
@@ -227,6 +235,13 @@ extension Gateway {
         text.counter(
             "gateway_reloads_total", "Reloads of configuration and certificates.",
             [([("result", "success")], reloads), ([("result", "failure")], failedReloads)])
+        if let keeper {
+            var counts = Recorder.Counts()
+            for worker in self.workers {
+                if let part = try await worker.ask({ $0.recorder?.counts }) { counts.add(part) }
+            }
+            LogMetrics.write(counts, keeper, to: &text)
+        }
         CertificateMetrics.write(snapshot.configuration, to: &text)
         if let keys = try? self.store?.endpointKeys() { KeyMetrics.write(keys, to: &text) }
         text.gauge(
@@ -244,6 +259,7 @@ extension Gateway {
         let workers: [WorkerHandle]
         let ticketKeys: TLSTicketKeys
         let store: StateStore?
+        let keeper: LogKeeper?
         let accessLog: AccessLog?
         let snapshot: Snapshot
         let budget: ConnectionBudget
@@ -284,9 +300,8 @@ extension Gateway {
     }
 
     private static func parts(
-        _ configuration: GatewayConfiguration, files: Int
+        _ configuration: GatewayConfiguration, files: Int, logger: Logger
     ) async throws -> Parts {
-        let snapshot = Snapshot(configuration)
         let count = configuration.workers ?? System.coreCount
         let store = try Self.openState(configuration)
         let accessLog: AccessLog?
@@ -298,6 +313,16 @@ extension Gateway {
             throw StartError.environment(
                 "the access log \(path) cannot be opened: \(IOError(errnoCode: errno, reason: "open"))"
             )
+        }
+        let reports = LogReports()
+        let keeper = try Self.openLog(configuration, store, reports, logger: logger)
+        let snapshot: Snapshot
+        do {
+            snapshot = Snapshot(
+                configuration, logs: try await keeper?.open(configuration.endpoints) ?? [:])
+        } catch {
+            await keeper?.stop()
+            throw error
         }
         let ticketKeys = TLSTicketKeys()
         let budget = ConnectionBudget(limit: configuration.limits.connections)
@@ -314,14 +339,17 @@ extension Gateway {
                         index: index, eventLoop: loop, resources: resources, snapshot: snapshot,
                         contexts: contexts, store: store,
                         health: { health.watcher.withLock { $0?.health ?? .ready } },
-                        accessLog: accessLog, budget: budget))
+                        logQueue: keeper?.queue, accessLog: accessLog, budget: budget))
             }
         } catch {
+            await keeper?.stop()
             try? await group.shutdownGracefully()
             throw StartError.environment("\(error)")
         }
+        reports.start(workers)
+        keeper?.start()
         return Parts(
-            group: group, workers: workers, ticketKeys: ticketKeys, store: store,
+            group: group, workers: workers, ticketKeys: ticketKeys, store: store, keeper: keeper,
             accessLog: accessLog, snapshot: snapshot, budget: budget, health: health)
     }
 
@@ -334,11 +362,26 @@ extension Gateway {
         }
     }
 
+    private static func openLog(
+        _ configuration: GatewayConfiguration, _ store: StateStore?, _ reports: LogReports,
+        logger: Logger
+    ) throws -> LogKeeper? {
+        guard let log = configuration.log else { return nil }
+        guard let store, let rootKeyFile = configuration.rootKeyFile else {
+            throw StartError.configuration("a log needs root_key")
+        }
+        let vault = EmbeddedVault(store: store, rootKeyPath: rootKeyFile, actor: "gateway")
+        return try LogKeeper(log, store: store, vault: vault, logger: logger) { outcomes in
+            reports.give(outcomes)
+        }
+    }
+
     /// Watches the state, and gives the workers the keys there are.
     private static func watch(_ parts: Parts) throws -> StateWatcher? {
         guard let store = parts.store else { return nil }
         let workers = parts.workers
         let health = parts.health
+        let keeper = parts.keeper
         let adopt = { @Sendable (records: StateRecords) in
             for worker in workers {
                 worker.tell { worker in
@@ -351,7 +394,18 @@ extension Gateway {
                 }
             }
         }
-        let watcher = try StateWatcher(store: store, workers: workers.count, onChange: adopt)
+        let watcher = try StateWatcher(store: store, workers: workers.count) { records in
+            // A change of wrapping keys is in force before anybody is told that it is.
+            if let keeper {
+                let isChecked = DispatchSemaphore(value: 0)
+                Task {
+                    await keeper.check()
+                    isChecked.signal()
+                }
+                isChecked.wait()
+            }
+            adopt(records)
+        }
         health.watcher.withLock { $0 = watcher }
         adopt(watcher.initial)
         return watcher
@@ -394,6 +448,7 @@ extension Gateway {
         if present.workers != new.workers { changed.append("workers") }
         if present.stateDirectory != new.stateDirectory { changed.append("state") }
         if present.rootKeyFile != new.rootKeyFile { changed.append("root_key") }
+        if present.log != new.log { changed.append("log") }
         if present.accessLog != new.accessLog { changed.append("access_log") }
         if present.admin != new.admin { changed.append("admin") }
         if present.limits.connections != new.limits.connections {

@@ -1,5 +1,6 @@
 internal import HTTPTransport
 internal import NIOCore
+internal import SealedLog
 internal import State
 internal import TLS
 
@@ -14,14 +15,19 @@ struct WorkerHandle: Sendable {
     static func start(
         index: Int, eventLoop: any EventLoop, resources: TLSWorkerResources, snapshot: Snapshot,
         contexts: WorkerContexts, store: StateStore?, health: @escaping @Sendable () -> StateHealth,
-        accessLog: AccessLog?, budget: ConnectionBudget
+        logQueue: EntryQueue?, accessLog: AccessLog?, budget: ConnectionBudget
     ) async throws -> WorkerHandle {
         let bound = try await eventLoop.submit {
             let worker = Worker(
                 index: index, loop: LoopContext(eventLoop: eventLoop, tls: resources),
                 snapshot: snapshot, contexts: contexts,
                 verifier: try store.map { try EndpointKeyVerifier(pepper: $0.pepper) },
-                stateHealth: health, accessLog: accessLog, budget: budget)
+                stateHealth: health,
+                recorder: try logQueue.map { queue in
+                    try Recorder(
+                        worker: index, eventLoop: eventLoop, queue: queue,
+                        secretHeaders: snapshot.configuration.log?.secretHeaders ?? [])
+                }, accessLog: accessLog, budget: budget)
             worker.start()
             return NIOLoopBound(worker, eventLoop: eventLoop)
         }.get()

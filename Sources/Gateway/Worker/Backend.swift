@@ -7,6 +7,8 @@ internal import NIOCore
 /// unless all are: then the next in turn is tried rather than none.
 final class Backend {
     let address: BackendAddress
+    /// ``address`` as the configuration has it.
+    let text: String
     let pool: any StreamPool
     private let readiness: BackendReadiness?
     /// Exchanges that wait for it or use it.
@@ -16,6 +18,7 @@ final class Backend {
 
     init(address: BackendAddress, pool: any StreamPool, readiness: BackendReadiness? = nil) {
         self.address = address
+        self.text = address.description
         self.pool = pool
         self.readiness = readiness
     }

@@ -1,4 +1,5 @@
 internal import HTTPTransport
+internal import SealedLog
 
 /// A fast generator for what need not be secret: traffic shares, request ids, jitter.
 ///
@@ -35,6 +36,32 @@ struct UUIDText {
         self.high = (random.next() & 0xffff_ffff_ffff_0fff) | 0x4000
         self.low = (random.next() & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000
     }
+
+    /// The UUID's 16 bytes.
+    var identifier: LogIdentifier { LogIdentifier(high: self.high, low: self.low) }
+
+    /// The 16 bytes of a UUID's text; nil if it is none.
+    static func identifier(_ text: Span<UInt8>) -> LogIdentifier? {
+        guard text.count == self.byteCount else { return nil }
+        var (high, low) = (UInt64(0), UInt64(0))
+        for index in text.indices {
+            let byte = text[index]
+            let digit: UInt8
+            switch byte {
+            case UInt8(ascii: "-") where [8, 13, 18, 23].contains(index): continue
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0")
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = byte - UInt8(ascii: "a") + 10
+            case UInt8(ascii: "A")...UInt8(ascii: "F"): digit = byte - UInt8(ascii: "A") + 10
+            default: return nil
+            }
+            high = high << 4 | low >> 60
+            low = low << 4 | UInt64(digit)
+        }
+        return LogIdentifier(high: high, low: low)
+    }
+
+    /// How many characters the text has.
+    static let byteCount = 36
 
     /// Appends the 36 characters.
     func write(to output: inout ByteWriter) {

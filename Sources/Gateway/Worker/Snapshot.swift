@@ -51,8 +51,12 @@ final class Snapshot: Sendable {
 
     /// - Parameters:
     ///   - configuration: What it is made of.
+    ///   - logs: The streams of the sealed log, by endpoint.
     ///   - former: Whose backends' readiness is taken over where they are asked as before.
-    init(_ configuration: GatewayConfiguration, after former: Snapshot? = nil) {
+    init(
+        _ configuration: GatewayConfiguration, logs: [String: EndpointLog] = [:],
+        after former: Snapshot? = nil
+    ) {
         self.configuration = configuration
         self.isAgent = configuration.isAgent
         var endpoints: [Endpoint] = []
@@ -60,7 +64,7 @@ final class Snapshot: Sendable {
         for endpoint in configuration.endpoints {
             let made = Endpoint(
                 index: endpoints.count, configuration: endpoint,
-                firstDeployment: deployments.count, former: former)
+                firstDeployment: deployments.count, log: logs[endpoint.name], former: former)
             endpoints.append(made)
             deployments += made.deployments
         }

@@ -26,6 +26,8 @@ final class Worker {
     /// As of the last housekeeping: the original is behind a lock.
     private var health = StateHealth.ready
     private var failureLimiter = AuthenticationFailureLimiter()
+    /// The way to the sealed log; nil if there is none.
+    let recorder: Recorder?
     private let accessLog: AccessLog?
     private var accessLines = JSONLines()
     private var exchanges: [ObjectIdentifier: Exchange] = [:]
@@ -38,7 +40,7 @@ final class Worker {
     init(
         index: Int, loop: LoopContext, snapshot: Snapshot, contexts: WorkerContexts,
         verifier: EndpointKeyVerifier?, stateHealth: @escaping @Sendable () -> StateHealth,
-        accessLog: AccessLog?, budget: ConnectionBudget
+        recorder: Recorder?, accessLog: AccessLog?, budget: ConnectionBudget
     ) {
         self.index = index
         self.loop = loop
@@ -46,6 +48,7 @@ final class Worker {
         self.contexts = contexts
         self.verifier = verifier
         self.stateHealth = stateHealth
+        self.recorder = recorder
         self.accessLog = accessLog
         self.budget = budget
         self.metrics = MetricsShard(snapshot)
@@ -73,6 +76,7 @@ final class Worker {
         for backend in self.backends.joined() { backend.pool.close() }
         self.housekeeping?.cancel()
         self.loop.deadlines.stop()
+        self.recorder?.flushAll()
         self.flushAccessLog()
     }
 

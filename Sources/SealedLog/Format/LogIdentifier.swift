@@ -41,6 +41,13 @@ package struct LogIdentifier: Hashable, Comparable, Sendable {
         return LogIdentifier(bytes.rawSpan, at: 0)
     }
 
+    /// The 16 bytes.
+    package var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.append(self)
+        return bytes
+    }
+
     /// The bytes as 32 lower-case digits.
     package var text: String { hexadecimal(self.high) + hexadecimal(self.low) }
 

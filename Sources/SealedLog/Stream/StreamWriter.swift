@@ -127,6 +127,9 @@ package final class StreamWriter {
         try self.synchronize()
     }
 
+    /// Whether times betray and are left out.
+    package var isHBI: Bool { self.settings.flags.contains(.hbi) }
+
     /// When the present segment must end, in monotonic nanoseconds; nil while it has no entries, so
     /// that a stream nobody uses makes no files.
     package var segmentDeadline: UInt64? {

@@ -24,6 +24,13 @@ package final class EntryQueue: Sendable {
         /// Told with the outcome once all its entries are durable or one is lost; nil if nobody
         /// waits.
         package var ticket: UInt64?
+
+        /// A batch for a stream.
+        package init(stream: Int, batch: EntryBatch, ticket: UInt64?) {
+            self.stream = stream
+            self.batch = batch
+            self.ticket = ticket
+        }
     }
 
     /// What the writer takes at once.
@@ -58,6 +65,9 @@ package final class EntryQueue: Sendable {
         self.capacityBytes = capacityBytes
         self.doorbell = doorbell
     }
+
+    /// How many bytes wait; from any thread.
+    package var waitingBytes: Int { self.usedBytes.load(ordering: .relaxed) }
 
     /// Whether there is room for an entry of so many bytes.
     ///

@@ -1,0 +1,54 @@
+internal import Cryptography
+internal import KeyVault
+internal import SealedLog
+internal import Synchronization
+
+/// A log key on its way to the writer's thread, with its entry in the key ring.
+final class WrappedLogKey: Sendable {
+    let entry: KeyRingEntry
+    private let key: Mutex<LogKey?>
+
+    private init(_ entry: KeyRingEntry, _ key: consuming sending LogKey) {
+        self.entry = entry
+        self.key = Mutex(.some(key))
+    }
+
+    /// The key, once.
+    func take() -> LogKey? {
+        self.key.withLock { key in
+            let taken = consume key
+            key = nil
+            return taken
+        }
+    }
+
+    /// Makes a log key and has it wrapped; unwraps it once, so that a log nobody can read is noticed
+    /// before anything is written.
+    ///
+    /// - Parameters:
+    ///   - endpoint: Whose wrapping key.
+    ///   - streamID: Which stream the key is for.
+    ///   - vault: Where the wrapping key is.
+    /// - Throws: ``KeyVaultError`` or ``SealedLogError``.
+    static func make(
+        endpoint: String, streamID: LogIdentifier, _ vault: any WrappingKeyVault
+    ) async throws -> WrappedLogKey {
+        let wrapping = try await vault.current(endpoint)
+        guard let algorithm = KeyRingEntry.Algorithm(rawValue: wrapping.algorithm.rawValue) else {
+            throw KeyVaultError.unusable(reason: "it wraps in a way the key ring has no name for")
+        }
+        let key = try LogKey.make(
+            streamID: streamID, createdMilliseconds: SystemClocks.now.unixMilliseconds)
+        let input = try key.wrapInput()
+        let wrapped = try await vault.wrap(input, under: wrapping, endpoint)
+        let unwrapped = try await vault.unwrap(
+            wrapped, under: wrapping.id, wrapping.algorithm, endpoint)
+        guard ConstantTime.equal(unwrapped.bytes, input.bytes) else {
+            throw KeyVaultError.notAuthentic
+        }
+        let entry = KeyRingEntry(
+            key, provider: vault.provider, wrappingKey: wrapping.id, algorithm: algorithm,
+            wrapped: wrapped)
+        return WrappedLogKey(entry, key)
+    }
+}

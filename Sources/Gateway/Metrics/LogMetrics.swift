@@ -1,0 +1,43 @@
+internal import SealedLog
+
+/// What the metrics say of the sealed log.
+enum LogMetrics {
+    static func write(
+        _ counts: Recorder.Counts, _ keeper: LogKeeper, to text: inout PrometheusText
+    ) {
+        text.counter(
+            "gateway_log_entries_total", "Entries handed to the sealed log's writer.",
+            [([], counts.entries)])
+        text.counter(
+            "gateway_log_lost_entries_total", "Entries lost because the writer's queue was full.",
+            [([], counts.lostEntries)])
+        text.counter(
+            "gateway_log_shed_bodies_total", "Bodies left out of entries for want of room.",
+            [([], counts.shedBodies)])
+        text.gauge(
+            "gateway_log_queue_bytes", "Bytes that wait for the sealed log's writer.",
+            [([], Double(keeper.queue.waitingBytes))])
+        let streams = keeper.metrics
+        text.gauge(
+            "gateway_log_serving",
+            "Whether the endpoint is served and logged: 1, or 0 while its log key is revoked or its "
+                + "log cannot be written.",
+            streams.map { (self.label($0.log), $0.log.service == .logged ? 1 : 0) })
+        text.gauge(
+            "gateway_log_key_age_seconds", "How long the endpoint's log key has been in use.",
+            streams.map { (self.label($0.log), $0.keyAge) })
+    }
+
+    /// A name of high business impact stands in no label.
+    private static func label(_ log: EndpointLog) -> [(String, String)] {
+        [("endpoint", log.isHBI ? "hbi-\(log.stream)" : log.endpoint)]
+    }
+}
+
+extension Recorder.Counts {
+    mutating func add(_ other: Self) {
+        self.entries += other.entries
+        self.lostEntries += other.lostEntries
+        self.shedBodies += other.shedBodies
+    }
+}

@@ -1,0 +1,58 @@
+internal import SealedLog
+internal import Synchronization
+
+/// One endpoint's stream of the sealed log, as the workers see it; shared by all of them.
+final class EndpointLog: Sendable {
+    /// What is done with a request of the endpoint.
+    enum Service: Int {
+        /// It is served, and logged.
+        case logged
+        /// It is served, and not logged.
+        case unlogged
+        /// It is answered 503.
+        case refused
+    }
+
+    let endpoint: String
+    /// Which stream it is, as the writer counts them.
+    let stream: Int
+    let durability: Durability
+    /// Whether times betray, and are left out.
+    let isHBI: Bool
+    private let onRevoke: EncryptionConfiguration.OnRevoke
+    /// Whether a request is refused rather than not logged.
+    let isRequired: Bool
+    private let current = Atomic(Service.logged.rawValue)
+    private let isWritable = Atomic(true)
+
+    init(
+        _ configuration: EndpointConfiguration, stream: Int, durability: Durability,
+        isRequired: Bool
+    ) {
+        self.endpoint = configuration.name
+        self.stream = stream
+        self.durability = durability
+        self.isHBI = configuration.isHBI
+        self.onRevoke = configuration.encryption.onRevoke
+        self.isRequired = isRequired
+    }
+
+    /// What is done with a request now; from any thread.
+    var service: Service {
+        let service = Service(rawValue: self.current.load(ordering: .relaxed)) ?? .refused
+        guard service == .logged, !self.isWritable.load(ordering: .relaxed) else { return service }
+        return self.isRequired || self.durability == .strict ? .refused : .logged
+    }
+
+    /// Says whether its wrapping key may be used.
+    func adopt(isKeyUsable: Bool) {
+        let service: Service =
+            isKeyUsable ? .logged : self.onRevoke == .serveUnlogged ? .unlogged : .refused
+        self.current.store(service.rawValue, ordering: .relaxed)
+    }
+
+    /// Says whether the disk takes what is written.
+    func adopt(isWritable: Bool) {
+        self.isWritable.store(isWritable, ordering: .relaxed)
+    }
+}
