@@ -29,6 +29,8 @@ package protocol WrappingKeyVault: Sendable {
     ///   - secret: For ``WrappingAlgorithm/a256KW`` a multiple of 8 bytes, at least 16.
     ///   - key: What ``current(_:)`` gave.
     ///   - name: The key's name.
+    /// - Returns: The wrapped form.
+    /// - Throws: `.revoked` if the vault looked, and the version may not be used.
     func wrap(
         _ secret: borrowing SecretBytes, under key: WrappingKey, _ name: String
     ) async throws(KeyVaultError) -> [UInt8]
@@ -40,6 +42,7 @@ package protocol WrappingKeyVault: Sendable {
     ///   - id: The version that wrapped it, as the key ring has it.
     ///   - algorithm: How it was wrapped.
     ///   - name: The key's name, from the reader's own configuration.
+    /// - Returns: The secret.
     /// - Throws: `.foreignKey` if `id` is not a version of that key, before the vault is asked;
     ///   `.revoked` if the version may not be used; `.notAuthentic`.
     func unwrap(

@@ -39,6 +39,8 @@ extension StateStore {
     ///   - endpoint: The endpoint's name.
     ///   - newID: 16 random bytes, for a stream that is made.
     ///   - now: Milliseconds of Unix time.
+    /// - Returns: What is known of it.
+    /// - Throws: `.database`.
     package func logStream(
         of endpoint: String, newID: [UInt8], now: Int64
     ) throws(StateError) -> LogStreamRecord {

@@ -22,6 +22,19 @@ struct ConfigurationOptions: ParsableArguments {
             throw ExitCode(1)
         }
     }
+
+    /// The endpoint of that name; says which there are and ends with 1 if there is none.
+    func endpoint(
+        _ name: String, of configuration: GatewayConfiguration
+    ) throws -> EndpointConfiguration {
+        if let endpoint = configuration.endpoints.first(where: { $0.name == name }) {
+            return endpoint
+        }
+        let names = configuration.endpoints.map(\.name).joined(separator: ", ")
+        StandardError.write(
+            "there is no endpoint \"\(name)\" in \(self.config); there are: \(names)")
+        throw ExitCode(1)
+    }
 }
 
 /// Prints answers for programs.

@@ -8,13 +8,14 @@ internal import State
 struct KeysCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keys",
-        abstract: "List, make and revoke the keys that callers of an endpoint show.",
+        abstract: "List, make and revoke the keys of an endpoint.",
         discussion: """
-            An endpoint has two keys, primary and secondary, and either is accepted. To change keys
+            Callers of an endpoint show one of its two keys, primary or secondary. To change keys
             without refusing anybody: regenerate secondary, give it to the callers, then regenerate
-            primary. A new endpoint has no key until one is regenerated.
+            primary. A new endpoint has no key until one is regenerated. What is logged of it is
+            sealed under another key, which "keys wrapping" is about.
             """,
-        subcommands: [List.self, Regenerate.self, Revoke.self])
+        subcommands: [List.self, Regenerate.self, Revoke.self, KeysWrappingCommand.self])
 
     /// What the three subcommands have in common.
     struct Target: ParsableArguments {
@@ -26,28 +27,19 @@ struct KeysCommand: ParsableCommand {
         /// Opens the state of the configuration, which must have the endpoint.
         func open() throws -> StateStore {
             let configuration = try self.options.read()
-            guard
-                let endpoint = configuration.endpoints.first(where: { $0.name == self.endpoint })
-            else {
-                let names = configuration.endpoints.map(\.name).joined(separator: ", ")
-                StandardError.write(
-                    "there is no endpoint \"\(self.endpoint)\" in \(self.options.config); "
-                        + "there are: \(names)")
-                throw ExitCode(1)
-            }
+            let endpoint = try self.options.endpoint(self.endpoint, of: configuration)
             guard endpoint.authentication == .key, let path = configuration.rootKeyFile else {
                 StandardError.write(
                     "endpoint \"\(self.endpoint)\" has auth_mode mtls: it takes no keys")
                 throw ExitCode(1)
             }
-            return try failing { () throws(StateError) in
-                try StateStore(
-                    folder: configuration.stateDirectory, rootKey: RootKey.read(path: path))
+            return try StateChange.failing { () throws(StateError) in
+                try StateStore(folder: configuration.stateDirectory, rootKeyPath: path)
             }
         }
 
         var ring: (StateStore) -> EndpointKeyRing {
-            { EndpointKeyRing(store: $0, actor: "command line, uid \(getuid())") }
+            { EndpointKeyRing(store: $0, actor: StateChange.actor) }
         }
     }
 
@@ -60,7 +52,7 @@ struct KeysCommand: ParsableCommand {
         func run() throws {
             let store = try self.target.open()
             let endpoint = self.target.endpoint
-            let keys = try failing { () throws(StateError) in
+            let keys = try StateChange.failing { () throws(StateError) in
                 try self.target.ring(store).list(endpoint: endpoint)
             }
             let now = UnixTime.milliseconds
@@ -101,13 +93,13 @@ struct KeysCommand: ParsableCommand {
         func run() throws {
             let store = try self.target.open()
             let target = self.target
-            let made = try failing { () throws(StateError) in
+            let made = try StateChange.failing { () throws(StateError) in
                 try target.ring(store).regenerate(
                     endpoint: target.endpoint, slot: self.slot,
                     graceMilliseconds: Int64(self.grace) * 1000,
                     lifetimeMilliseconds: self.days.map { Int64($0) * 86_400_000 })
             }
-            let progress = try Propagation.wait(for: made.generation, in: store)
+            let progress = try StateChange.wait(for: made.generation, in: store)
             // The answer itself is the one place where a key is text.
             let text = String(
                 decoding: (0..<made.key.text.count).map { made.key.text.bytes.byte(at: $0) },
@@ -120,7 +112,7 @@ struct KeysCommand: ParsableCommand {
                         key: text, workersApplied: progress.applied, workers: progress.workers))
             } else {
                 print(text)
-                StandardError.write(Propagation.text(of: progress))
+                StandardError.write(StateChange.text(of: progress))
             }
             if !progress.isComplete { throw ExitCode(3) }
         }
@@ -143,11 +135,11 @@ struct KeysCommand: ParsableCommand {
         func run() throws {
             let store = try self.target.open()
             let target = self.target
-            let revoked = try failing { () throws(StateError) in
+            let revoked = try StateChange.failing { () throws(StateError) in
                 try target.ring(store).revoke(
                     endpoint: target.endpoint, slot: self.slot, keepsStreams: self.keepStreams)
             }
-            let progress = try Propagation.wait(for: revoked.generation, in: store)
+            let progress = try StateChange.wait(for: revoked.generation, in: store)
             if target.options.output == .json {
                 try JSONOutput.print(
                     RevokedAnswer(
@@ -158,34 +150,10 @@ struct KeysCommand: ParsableCommand {
                     revoked.kids.isEmpty
                         ? "there was no key to revoke"
                         : "revoked \(revoked.kids.joined(separator: ", "))")
-                print(Propagation.text(of: progress))
+                print(StateChange.text(of: progress))
             }
             if !progress.isComplete { throw ExitCode(3) }
             if revoked.kids.isEmpty { throw ExitCode(1) }
-        }
-    }
-
-    /// Waits until a change is in force.
-    private enum Propagation {
-        static func wait(
-            for generation: Int64, in store: StateStore
-        ) throws -> GenerationProgress {
-            let end = ContinuousClock.now + .seconds(5)
-            while true {
-                let progress = try failing { () throws(StateError) in
-                    try store.progress(of: generation)
-                }
-                if progress.isComplete || ContinuousClock.now >= end { return progress }
-                Thread.sleep(forTimeInterval: 0.02)
-            }
-        }
-
-        static func text(of progress: GenerationProgress) -> String {
-            if progress.workers == 0 {
-                return "no gateway is running; in force when one starts"
-            }
-            let text = "in force on \(progress.applied) of \(progress.workers) workers"
-            return progress.isComplete ? text : "\(text) after 5 s: is the gateway stuck?"
         }
     }
 
@@ -224,15 +192,3 @@ struct KeysCommand: ParsableCommand {
 }
 
 extension EndpointKeySlot: ExpressibleByArgument {}
-
-/// Runs `body`; what the state cannot do ends the command with 3.
-private func failing<Value: ~Copyable>(
-    _ body: () throws(StateError) -> Value
-) throws -> Value {
-    do throws(StateError) {
-        return try body()
-    } catch {
-        StandardError.write(error.description)
-        throw ExitCode(3)
-    }
-}
