@@ -16,7 +16,7 @@ struct Scoregate: AsyncParsableCommand {
         subcommands: [
             DemoCommand.self, ServeCommand.self, AgentCommand.self, CheckCommand.self,
             HealthCommand.self,
-            CertsCommand.self, KeysCommand.self, ModelCommand.self,
+            CertsCommand.self, KeysCommand.self, LogsCommand.self, ModelCommand.self,
         ])
 
     /// The one place that says which version this is.

@@ -31,7 +31,7 @@ final class LogKeeper: Sendable {
     private let store: StateStore
     private let vault: any WrappingKeyVault
     private let logger: Logger
-    private let folder: FolderBox
+    private let folder: LockedFolder
     private let thread: LogThread
     private let writerID: LogIdentifier
     private let streams = Mutex<[String: Stream]>([:])
@@ -43,17 +43,6 @@ final class LogKeeper: Sendable {
     private let waiting = Mutex<[CheckedContinuation<Void, Never>]>([])
     /// Where batches go.
     let queue: EntryQueue
-
-    /// A folder and its lock, for the writer's thread.
-    private final class FolderBox: @unchecked Sendable {
-        let folder: LogFolder
-        private let lock: LogLock
-
-        init(_ folder: LogFolder, _ lock: consuming LogLock) {
-            self.folder = folder
-            self.lock = lock
-        }
-    }
 
     /// Opens the log.
     ///
@@ -76,13 +65,10 @@ final class LogKeeper: Sendable {
             of: Void.self, bufferingPolicy: .bufferingNewest(1))
         do throws(SealedLogError) {
             try Self.prepare(configuration.directory)
-            let lock = try LogLock(
-                configuration.directory + "/lock",
+            self.folder = try LockedFolder(
+                configuration.directory, reserveBytes: Int(configuration.reserveBytes),
+                lock: "lock",
                 holder: "scoregate, process \(ProcessInfo.processInfo.processIdentifier)")
-            self.folder = FolderBox(
-                try LogFolder(
-                    configuration.directory, reserveBytes: Int(configuration.reserveBytes),
-                    SystemFiles()), lock)
             let doorbell = try Doorbell()
             self.queue = EntryQueue(
                 capacityBytes: Int(configuration.queueBytes), doorbell: doorbell)

@@ -8,7 +8,7 @@ final class WrappedLogKey: Sendable {
     let entry: KeyRingEntry
     private let key: Mutex<LogKey?>
 
-    private init(_ entry: KeyRingEntry, _ key: consuming sending LogKey) {
+    init(_ entry: KeyRingEntry, _ key: consuming sending LogKey) {
         self.entry = entry
         self.key = Mutex(.some(key))
     }

@@ -129,20 +129,21 @@ struct SecretFields: Sendable {
 
     /// - Parameter names: Further ones, in lower case.
     init(_ names: [String]) {
-        self.names = (["x-api-key", "api-key", "x-functions-key"] + names).map { Array($0.utf8) }
+        self.names = (["x-forwarded-client-cert", "x-client-cert"] + names).map { Array($0.utf8) }
     }
 
     func contains(_ field: HeadField, _ bytes: Span<UInt8>) -> Bool {
         if Self.known.contains(field.name) { return true }
         let name = bytes.extracting(field.nameRange)
-        if name.ends(with: "-token") || name.ends(with: "-secret") || name.ends(with: "signature") {
-            return true
-        }
+        for suffix in Self.suffixes where name.ends(with: suffix) { return true }
         for secret in self.names where name.isSame(as: secret) { return true }
         return false
     }
 
-    private static let known: FieldNameSet = [.authorization, .cookie, .setCookie, .proxy]
+    private static let known: FieldNameSet = [.authorization, .cookie, .setCookie, .proxy, .xSSL]
+    private static let suffixes: [StaticString] = [
+        "-key", "-token", "-secret", "-password", "signature", "authorization",
+    ]
 }
 
 extension Span<UInt8> {

@@ -4,11 +4,13 @@ package enum StartError: Error, CustomStringConvertible {
     case environment(String)
     /// The configuration asks for what cannot be.
     case configuration(String)
+    /// What was asked for is not given: a key is not to be used.
+    case refused(String)
 
     /// A sentence for the operator.
     package var description: String {
         switch self {
-        case .environment(let text), .configuration(let text): text
+        case .environment(let text), .configuration(let text), .refused(let text): text
         }
     }
 }

@@ -7,6 +7,8 @@ struct StageSetup: Sendable {
     var limits = "{}"
     var trustedProxies = "[]"
     var proxyProtocol = "none"
+    /// Further top-level lines, each with its end.
+    var lines = ""
     /// Further lines of the listener's `tls`, each with its indentation of six.
     var tlsLines = ""
     /// Further lines of the endpoint, each with its indentation of four.
@@ -101,6 +103,7 @@ final class Stage: Sendable {
             workers: 1
             drain_timeout_ms: 1000
             access_log: {path: access.log}
+            \(setup.lines)\
             trusted_proxies: \(setup.trustedProxies)
             limits: \(setup.limits)
             listeners:

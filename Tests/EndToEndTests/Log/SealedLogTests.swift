@@ -1,0 +1,262 @@
+import Foundation
+import NIOCore
+import Testing
+
+/// What the gateway logs of requests and responses, as an operator sees it.
+@Suite("The sealed log", .serialized, .timeLimit(.minutes(4)))
+struct SealedLogEndToEndTests {
+    private static func setup(
+        _ durability: String = "bounded", sampling: String = "1.0", log: String = "{directory: log}"
+    ) -> StageSetup {
+        var setup = StageSetup()
+        setup.isBackendEncrypted = false
+        setup.lines = "log: \(log)\n"
+        setup.deploymentLines = """
+                    data_collector:
+                      sampling_rate: \(sampling)
+                      durability: \(durability)
+                      collections: {request: {enabled: true}, response: {enabled: true}}
+
+            """
+        return setup
+    }
+
+    private static func run(
+        _ setup: StageSetup, _ body: (Stage) async throws -> Void
+    ) async throws {
+        let stage = try await Stage.start(setup)
+        do {
+            try await body(stage)
+        } catch {
+            await stage.stop()
+            throw error
+        }
+        await stage.stop()
+    }
+
+    private struct Entry: Decodable {
+        var kind: String
+        var x_request_id: String?
+        var body: String?
+        var headers: String?
+        var status: Int?
+        var outcome: String?
+        var endpoint: String?
+    }
+
+    private static func command(
+        _ stage: Stage, _ arguments: String...
+    ) async throws -> GatewayProcess.Outcome {
+        try await GatewayProcess.run(
+            arguments + ["--config", stage.materials.path + "/gateway.yaml"])
+    }
+
+    private static func entries(_ stage: Stage) async throws -> [Entry] {
+        let outcome = try await Self.command(stage, "logs", "cat", "--endpoint", "iris")
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        return try outcome.output.split(separator: "\n").map {
+            try JSONDecoder().decode(Entry.self, from: Data($0.utf8))
+        }
+    }
+
+    @Test("a request and its answer are in the log, and nowhere in clear")
+    func sealed() async throws {
+        try await Self.run(Self.setup()) { stage in
+            let answer = try await stage.exchange(
+                stage.request(
+                    lines: """
+                        X-Request-ID: planted-id\r\nX-Api-Key: planted-key\r\n\
+                        Cookie: planted-cookie\r\nX-Kept: kept-field\r\n
+                        """, body: "planted-body"))
+            #expect(answer.status == 200)
+            #expect(await stage.gateway.end() == 0)
+            let entries = try await Self.entries(stage).filter { $0.kind != "event" }
+            try #require(entries.count == 2)
+            #expect(entries.map(\.kind) == ["request", "response"])
+            #expect(entries.allSatisfy { $0.x_request_id == "planted-id" })
+            #expect(entries.allSatisfy { $0.endpoint == "iris" })
+            #expect(entries[0].body == "planted-body")
+            #expect(entries[0].headers?.contains("X-Kept: kept-field\r\n") == true)
+            #expect(entries[0].headers?.contains("planted-") == true)
+            #expect(entries[0].headers?.contains("planted-key") == false)
+            #expect(entries[0].headers?.contains("planted-cookie") == false)
+            #expect(entries[0].headers?.contains("Bearer") == false)
+            #expect(entries[1].status == 200)
+            #expect(entries[1].body == #"{"received":12}"#)
+            #expect(entries[1].outcome == "complete")
+
+            // The access log may tell the request id, and nothing tells the rest.
+            for secret in [
+                "planted-body", "planted-key", "planted-cookie", "kept-field", stage.key,
+            ] {
+                let found = try await Command.run(
+                    "/bin/grep", ["-rlaF", secret, stage.materials.path])
+                #expect(found.output.isEmpty, "\(secret): \(found.output)")
+            }
+            #expect(!stage.gateway.errors.value.contains("planted"))
+            let verified = try await Self.command(stage, "logs", "verify")
+            #expect(verified.code == 0, "\(verified.output)")
+            #expect(verified.output.contains("iris: ok, 1 segments"))
+            // The reading itself was logged.
+            let accesses = try await Self.command(stage, "logs", "cat", "--accesses")
+            #expect(accesses.output.contains(#""event":"accessed""#))
+            let listed = try await Self.command(stage, "logs", "list")
+            #expect(listed.output.contains("final"))
+        }
+    }
+
+    @Test("a changed byte is found, with its place")
+    func changed() async throws {
+        try await Self.run(Self.setup()) { stage in
+            #expect(try await stage.exchange(stage.request(body: "body")).status == 200)
+            #expect(await stage.gateway.end() == 0)
+            let found = try await Command.run(
+                "/bin/bash",
+                ["-c", "ls \(stage.materials.path)/log/*/*.sgl"])
+            let file = try #require(found.output.split(separator: "\n").first.map(String.init))
+            var bytes = try Data(contentsOf: URL(fileURLWithPath: file))
+            bytes[400] ^= 1
+            try FileManager.default.setAttributes(
+                [.posixPermissions: 0o640], ofItemAtPath: file)
+            try bytes.write(to: URL(fileURLWithPath: file))
+            let verified = try await Self.command(stage, "logs", "verify")
+            #expect(verified.code == 1)
+            #expect(verified.output.contains("aead at frame 0"), "\(verified.output)")
+        }
+    }
+
+    @Test(
+        "strict: what a client saw the end of outlives a kill", arguments: ["http/1.1", "h2"])
+    func strict(_ version: String) async throws {
+        try await Self.run(Self.setup("strict")) { stage in
+            let flag = version == "h2" ? "--http2" : "--http1.1"
+            var ids: Set<String> = []
+            for number in 0..<10 {
+                let path = ["/score", "/chunked"][number % 2]
+                stage.backend.script(
+                    "/chunked",
+                    [
+                        .receiveRequest,
+                        .send(
+                            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n"),
+                        .send("2\r\nho\r\n0\r\n\r\n"),
+                    ])
+                let outcome = try await Command.run(
+                    "/usr/bin/curl",
+                    [
+                        "--silent", "--show-error", flag, "--cacert", stage.materials.root,
+                        "--header", "Authorization: Bearer \(stage.key)", "--header",
+                        "x-request-id: r\(number)", "--data", "body\(number)",
+                        "--write-out", "%{http_code}", "https://localhost:\(stage.port)\(path)",
+                    ])
+                #expect(outcome.code == 0, "\(outcome.errors)")
+                #expect(outcome.output.hasSuffix("200"))
+                ids.insert("r\(number)")
+            }
+            stage.gateway.signal(SIGKILL)
+            await stage.gateway.exit.wait { $0 != nil }
+            let entries = try await Self.entries(stage)
+            #expect(Set(entries.filter { $0.kind == "request" }.compactMap(\.x_request_id)) == ids)
+            #expect(Set(entries.filter { $0.kind == "response" }.compactMap(\.x_request_id)) == ids)
+            #expect(entries.contains { $0.kind == "response" && $0.body == "hiho" })
+            // It starts again after that, and finds what was written.
+            let again = try await GatewayProcess.start(
+                configuration: stage.materials.path + "/gateway.yaml")
+            #expect(await again.end() == 0)
+            let verified = try await Self.command(stage, "logs", "verify")
+            #expect(verified.code == 0, "\(verified.output)")
+            #expect(verified.output.contains("recovered"))
+        }
+    }
+
+    @Test(
+        "a disabled wrapping key stops endpoint and log within the command, and enabling restores")
+    func revoked() async throws {
+        try await Self.run(Self.setup()) { stage in
+            #expect(try await stage.exchange(stage.request(body: "one")).status == 200)
+            let disabled = try await Self.command(stage, "keys", "wrapping", "disable", "iris")
+            #expect(disabled.code == 0, "\(disabled.errors)")
+            #expect(disabled.output.contains("in force on 1 of 1 workers"))
+            let refused = try await stage.exchange(stage.request(body: "two"))
+            #expect(refused.status == 503)
+            #expect(refused.text.contains("log_unavailable"))
+            #expect(refused["retry-after"] != nil)
+            let read = try await Self.command(stage, "logs", "cat", "--endpoint", "iris")
+            #expect(read.code == 1)
+            #expect(read.errors.contains("disabled"))
+            let enabled = try await Self.command(stage, "keys", "wrapping", "enable", "iris")
+            #expect(enabled.code == 0)
+            #expect(try await stage.exchange(stage.request(body: "three")).status == 200)
+            #expect(await stage.gateway.end() == 0)
+            let bodies = try await Self.entries(stage).filter { $0.kind == "request" }
+                .compactMap(\.body)
+            #expect(bodies.last == "three")
+            #expect(!bodies.contains("two"))
+            #expect(try await Self.command(stage, "logs", "verify").code == 0)
+        }
+    }
+
+    @Test("a rotated wrapping key seals what comes, and the old log stays readable")
+    func rotated() async throws {
+        try await Self.run(Self.setup()) { stage in
+            #expect(try await stage.exchange(stage.request(body: "one")).status == 200)
+            let rotated = try await Self.command(stage, "keys", "wrapping", "rotate", "iris")
+            #expect(rotated.code == 0, "\(rotated.errors)")
+            #expect(try await stage.exchange(stage.request(body: "two")).status == 200)
+            #expect(await stage.gateway.end() == 0)
+            let bodies = try await Self.entries(stage).filter { $0.kind == "request" }
+                .compactMap(\.body)
+            #expect(bodies == ["one", "two"])
+            let listed = try await Self.command(stage, "logs", "list", "--endpoint", "iris")
+            #expect(listed.output.contains("/1\t") && listed.output.contains("/2\t"))
+        }
+    }
+
+    @Test("nothing sampled, nothing logged")
+    func unsampled() async throws {
+        try await Self.run(Self.setup(sampling: "0")) { stage in
+            let answer = try await stage.exchange(stage.request(body: "one"))
+            #expect(answer.status == 200)
+            #expect(await stage.gateway.end() == 0)
+            let entries = try await Self.entries(stage)
+            #expect(entries.allSatisfy { $0.kind == "event" })
+        }
+    }
+
+    @Test("a body over the cap keeps its begin, its length and its digest")
+    func capped() async throws {
+        var setup = Self.setup()
+        setup.deploymentLines = setup.deploymentLines.replacing(
+            "durability: bounded", with: "body_bytes: 8")
+        try await Self.run(setup) { stage in
+            #expect(try await stage.exchange(stage.request(body: "0123456789abcdef")).status == 200)
+            #expect(await stage.gateway.end() == 0)
+            let outcome = try await Self.command(stage, "logs", "cat", "--endpoint", "iris")
+            #expect(outcome.output.contains(#""body":"01234567","body_bytes":16"#))
+            // sha256sum of the whole.
+            #expect(
+                outcome.output.contains(
+                    "9f9f5111f7b27a781f1f1ddde5ebc2dd2b796bfc7365c9c28b548e564176929f"))
+        }
+    }
+
+    @Test("a second writer, and a folder that cannot be written, are refused at the start")
+    func refusedStart() async throws {
+        try await Self.run(Self.setup()) { stage in
+            let second = try GatewayProcess.launch(
+                configuration: stage.materials.path + "/gateway.yaml")
+            await second.exit.wait(.seconds(20)) { $0 != nil }
+            #expect(second.exit.value == 3)
+            #expect(second.errors.value.contains("process \(stage.gateway.processID)"))
+        }
+        let materials = try Materials()
+        let file = try materials.write(
+            "gateway.yaml",
+            Stage.configuration(
+                Self.setup(log: "{directory: /proc/log}"), backend: "http://127.0.0.1:1"))
+        let gateway = try GatewayProcess.launch(configuration: file)
+        await gateway.exit.wait(.seconds(20)) { $0 != nil }
+        #expect(gateway.exit.value == 3)
+        #expect(gateway.errors.value.contains("the log cannot be opened"))
+    }
+}
