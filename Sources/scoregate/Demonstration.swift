@@ -5,6 +5,7 @@ internal import HTTPTransport
 internal import LoadTest
 internal import Logging
 internal import NIOCore
+internal import SealedLog
 internal import State
 internal import TLS
 
@@ -69,6 +70,47 @@ struct Demonstration {
         }
         await gateway.drain()
         await gateway.stop()
+        try self.showLog(configuration)
+    }
+
+    /// Shows that the request is on disk, and only sealed.
+    private func showLog(_ configuration: GatewayConfiguration) throws {
+        let planted = Array("[[5.1, 3.5, 1.4, 0.2]".utf8)
+        var files = 0
+        for folder in ["log", "state"] {
+            let path = "\(self.folder)/\(folder)"
+            let names = FileManager.default.enumerator(atPath: path)
+            while let name = names?.nextObject() as? String {
+                guard let bytes = FileManager.default.contents(atPath: "\(path)/\(name)") else {
+                    continue
+                }
+                files += 1
+                guard bytes.firstRange(of: planted) == nil else {
+                    throw CommandFailure(
+                        code: .refused, message: "the request stands in clear in \(name)")
+                }
+            }
+        }
+        self.show(
+            "\non disk      the request's bytes are in none of \(files) files of log and state")
+        let archive = try LogArchive(configuration, actor: "demo")
+        let streams = try archive.streams().filter { $0.endpoint == "iris" }
+        try archive.noteAccess(to: streams, by: "demo", filter: "")
+        var entries = 0
+        for stream in streams {
+            let report = try archive.read(stream) { entry throws(SealedLogError) in
+                guard entry.kind != .event else { return }
+                entries += 1
+                self.show("log entry    \(LogText.json(entry))")
+            }
+            guard report.findings.isEmpty else {
+                throw CommandFailure(code: .refused, message: "the log is not as it was written")
+            }
+        }
+        guard entries == 2 else {
+            throw CommandFailure(code: .refused, message: "the request is not in the log")
+        }
+        self.show("verified     every frame and the chain; this reading was logged as well")
     }
 
     private func makeCertificates() throws {
@@ -99,6 +141,7 @@ struct Demonstration {
             service: {kind: gateway, name: demo}
             state: state
             root_key: {file: root.key}
+            log: {directory: log, reserve_bytes: 1048576}
             workers: 1
             drain_timeout_ms: 2000
             listeners:
@@ -111,6 +154,9 @@ struct Demonstration {
                 deployments:
                   blue:
                     backends: ["unix:model.sock"]
+                    data_collector:
+                      durability: strict
+                      collections: {request: {enabled: true}, response: {enabled: true}}
 
             """)
         let path = "\(self.folder)/gateway.yaml"

@@ -1,4 +1,5 @@
 internal import HTTPTransport
+internal import NIOCore
 
 // What is decided on a request's head, before a backend hears of it.
 extension Exchange {
@@ -88,5 +89,12 @@ extension Exchange {
             head.append("te", "trailers")
         }
         head.isUpgrade = self.upgrade == .asked
+    }
+
+    /// How long an answer may take from now on.
+    var millisecondsLeft: Int {
+        let timeout = self.requestTimeout
+        let left = self.grpc.map { max(.zero, min(timeout, $0.deadline - .now())) } ?? timeout
+        return Int(left.nanoseconds / 1_000_000)
     }
 }

@@ -44,7 +44,7 @@ final class Exchange {
     var strippedPrefixBytes = 0
     private var isRequestComplete = false
     /// How long the model may take from the last byte it was given.
-    private var requestTimeout = TimeAmount.zero
+    private(set) var requestTimeout = TimeAmount.zero
     var isAnswerBegun = false
     private var hasRetried = false
     /// Backends that had no connection to give.
@@ -458,13 +458,6 @@ extension Exchange {
     private func wait(_ time: TimeAmount) {
         let due = NIODeadline.now() + time
         self.timer.set(self.grpc.map { min(due, $0.deadline) } ?? due)
-    }
-
-    /// How long an answer may take from now on.
-    var millisecondsLeft: Int {
-        let timeout = self.requestTimeout
-        let left = self.grpc.map { max(.zero, min(timeout, $0.deadline - .now())) } ?? timeout
-        return Int(left.nanoseconds / 1_000_000)
     }
 
     /// After the backend's answer was passed on whole.

@@ -29,6 +29,7 @@ final class WrappedLogKey: Sendable {
     ///   - endpoint: Whose wrapping key.
     ///   - streamID: Which stream the key is for.
     ///   - vault: Where the wrapping key is.
+    /// - Returns: The key, not yet in the key ring.
     /// - Throws: ``KeyVaultError`` or ``SealedLogError``.
     static func make(
         endpoint: String, streamID: LogIdentifier, _ vault: any WrappingKeyVault

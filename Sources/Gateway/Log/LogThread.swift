@@ -20,6 +20,7 @@ final class LogThread: Sendable {
     ///   - doorbell: The queue's.
     ///   - make: Makes the writer, on the thread.
     ///   - turned: Called after each turn, with the writer.
+    /// - Throws: `.file` if there is no thread to be had.
     init(
         _ doorbell: Doorbell, make: @escaping @Sendable () -> LogWriter,
         turned: @escaping @Sendable (LogWriter) -> Void

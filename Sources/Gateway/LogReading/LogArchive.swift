@@ -108,7 +108,8 @@ package final class LogArchive {
     /// - Parameters:
     ///   - stream: The stream.
     ///   - isStructureOnly: Whether to use no keys.
-    /// - Throws: What kept it from being read, as ``refusal(_:of:)`` says it.
+    /// - Returns: What was found.
+    /// - Throws: What kept it from being read; `.refused` if its wrapping key is not to be used.
     package func verify(_ stream: Stream, isStructureOnly: Bool = false) throws -> StreamReport {
         let reader = try StreamReader(
             stream.id, in: self.configuration.directory,

@@ -20,8 +20,8 @@ package enum LogText {
 
     /// RFC 3339 in UTC, with milliseconds.
     package static func time(_ nanoseconds: UInt64) -> String {
-        Date(timeIntervalSince1970: Double(nanoseconds) / 1e9)
-            .formatted(.iso8601.time(includingFractionalSeconds: true))
+        Date(timeIntervalSince1970: Double(nanoseconds / 1_000_000) / 1000)
+            .formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
     }
 
     /// What was found, and where, in words.

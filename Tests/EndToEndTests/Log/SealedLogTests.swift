@@ -36,12 +36,17 @@ struct SealedLogEndToEndTests {
 
     private struct Entry: Decodable {
         var kind: String
-        var x_request_id: String?
+        var requestID: String?
         var body: String?
         var headers: String?
         var status: Int?
         var outcome: String?
         var endpoint: String?
+
+        enum CodingKeys: String, CodingKey {
+            case kind, body, headers, status, outcome, endpoint
+            case requestID = "x_request_id"
+        }
     }
 
     private static func command(
@@ -73,7 +78,7 @@ struct SealedLogEndToEndTests {
             let entries = try await Self.entries(stage).filter { $0.kind != "event" }
             try #require(entries.count == 2)
             #expect(entries.map(\.kind) == ["request", "response"])
-            #expect(entries.allSatisfy { $0.x_request_id == "planted-id" })
+            #expect(entries.allSatisfy { $0.requestID == "planted-id" })
             #expect(entries.allSatisfy { $0.endpoint == "iris" })
             #expect(entries[0].body == "planted-body")
             #expect(entries[0].headers?.contains("X-Kept: kept-field\r\n") == true)
@@ -156,8 +161,8 @@ struct SealedLogEndToEndTests {
             stage.gateway.signal(SIGKILL)
             await stage.gateway.exit.wait { $0 != nil }
             let entries = try await Self.entries(stage)
-            #expect(Set(entries.filter { $0.kind == "request" }.compactMap(\.x_request_id)) == ids)
-            #expect(Set(entries.filter { $0.kind == "response" }.compactMap(\.x_request_id)) == ids)
+            #expect(Set(entries.filter { $0.kind == "request" }.compactMap(\.requestID)) == ids)
+            #expect(Set(entries.filter { $0.kind == "response" }.compactMap(\.requestID)) == ids)
             #expect(entries.contains { $0.kind == "response" && $0.body == "hiho" })
             // It starts again after that, and finds what was written.
             let again = try await GatewayProcess.start(

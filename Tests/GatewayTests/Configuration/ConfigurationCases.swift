@@ -26,13 +26,20 @@ extension ConfigurationFileTests {
         .init("format: json", "format: text", "6:36: \"text\" is not one of json"),
         // Not yet.
         .init("workers: 2", "vault: {}", "5:1: not supported yet: vault"),
-        .init("workers: 2", "log: {}", "5:1: not supported yet: log"),
-        .init("hbi: false", "hbi: true", "27:10: not supported yet: hbi: true"),
+        .init("workers: 2", "log: {}", "5:6: missing key \"directory\""),
+        .init(
+            "workers: 2", "log: {directory: state/log}",
+            "5:18: the log must not lie inside the state folder"),
+        .init("hbi: false", "hbi: 1", "27:10: expected true or false, found \"1\""),
+        .init(
+            "hbi: false", "hbi: true\n    encryption: {on_revoke: serve_unlogged}",
+            "28:29: hbi: true serves nothing unlogged: refuse"),
+        .init(
+            "hbi: false", "encryption: {cmk_key_name: a}", "27:18: not supported yet: cmk_key_name"),
         .init(
             "hbi: false", "mirror_traffic: {green: 1}", "27:5: not supported yet: mirror_traffic"),
         .init(
             "hbi: false", "extended_mirroring: true", "27:5: not supported yet: extended_mirroring"),
-        .init("hbi: false", "encryption: {}", "27:5: not supported yet: encryption"),
         .init("hbi: false", "websocket: maybe", "27:16: expected true or false, found \"maybe\""),
         .init("protocol: http1", "protocol: http3", "33:19: \"http3\" is not one of http1, http2"),
         .init(
@@ -41,7 +48,9 @@ extension ConfigurationFileTests {
         .init(
             "protocol: http1", "readiness_probe: {period: 0}",
             "33:35: 0 is out of range: 1 to 3600"),
-        .init("protocol: http1", "data_collector: {}", "33:9: not supported yet: data_collector"),
+        .init(
+            "protocol: http1", "data_collector: {collections: {}}",
+            "33:25: data_collector needs \"log\": the folder of the sealed log"),
         .init(
             "request_timeout_ms: 1000", "max_queue_wait_ms: 1",
             "34:28: not supported yet: max_queue_wait_ms"),
