@@ -37,6 +37,8 @@ struct EndpointReader {
         let later = ["mirror_traffic", "extended_mirroring"]
         guard let endpoint = place.mapping(keys: keys, later: later) else { return nil }
         let isHBI = endpoint["hbi"].map { $0.boolean() } ?? false
+        // The log would be as it must; the access log and the metrics name the endpoint still.
+        if isHBI == true { endpoint["hbi"]?.report("not supported yet: hbi: true") }
         let encryption = endpoint["encryption"].map {
             self.encryption($0, isHBI: isHBI == true)
         }

@@ -60,8 +60,14 @@ struct OperationsConfigurationTests {
             "traffic that sums to 90", "blue: 100", "blue: 90",
             "traffic sums to 90; it must be 0 or 100"),
         .edit(
-            "log, which comes later", "workers: 2", "workers: 2\\nlog: {directory: log}",
-            "not supported yet: log"),
+            "a log in the state", "workers: 2", "workers: 2\\nlog: {directory: state/log}",
+            "must not lie inside the state folder"),
+        .edit(
+            "a log in no folder", "workers: 2", "workers: 2\\nlog: {directory: none/log}",
+            "the log cannot be opened", code: 3),
+        .edit(
+            "high business impact, which comes later", "traffic", "hbi: true\\n    traffic",
+            "not supported yet: hbi: true"),
         .edit(
             "vault, which comes later", "workers: 2", "workers: 2\\nvault: {base_url: x}",
             "not supported yet: vault"),

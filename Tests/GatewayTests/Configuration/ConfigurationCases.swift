@@ -31,9 +31,7 @@ extension ConfigurationFileTests {
             "workers: 2", "log: {directory: state/log}",
             "5:18: the log must not lie inside the state folder"),
         .init("hbi: false", "hbi: 1", "27:10: expected true or false, found \"1\""),
-        .init(
-            "hbi: false", "hbi: true\n    encryption: {on_revoke: serve_unlogged}",
-            "28:29: hbi: true serves nothing unlogged: refuse"),
+        .init("hbi: false", "hbi: true", "27:10: not supported yet: hbi: true"),
         .init(
             "hbi: false", "encryption: {cmk_key_name: a}", "27:18: not supported yet: cmk_key_name"),
         .init(
