@@ -67,6 +67,8 @@ struct RawAnswer: Sendable {
 
 /// A request as a backend received it.
 struct RawRequest: Sendable {
+    /// How many requests were whole before it, on all connections of its backend.
+    var number = 0
     var method = ""
     var target = ""
     var fields: [(name: String, value: String)] = []

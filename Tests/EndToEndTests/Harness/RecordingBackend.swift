@@ -112,8 +112,10 @@ final class RecordingBackend: Sendable {
     /// Bytes of all connections so far.
     var byteCount: Int { self.connections.value.reduce(0) { $0 + $1.byteCount } }
 
-    /// Whole requests of all connections so far.
-    var requests: [RawRequest] { self.connections.value.flatMap(\.requests) }
+    /// Whole requests of all connections so far, in the order they came.
+    var requests: [RawRequest] {
+        self.connections.value.flatMap(\.requests).sorted { $0.number < $1.number }
+    }
 
     /// The whole requests of this path, once there are so many.
     func requests(path: String, count: Int = 1) async -> [RawRequest] {
@@ -199,10 +201,13 @@ private final class BackendConnection: ChannelInboundHandler {
     private func perform(_ step: RecordingBackend.Step, _ context: ChannelHandlerContext) -> Bool {
         switch step {
         case .receiveRequest:
-            guard let request = RawRequest.whole(of: self.input[...]) else { return false }
+            guard var request = RawRequest.whole(of: self.input[...]) else { return false }
             self.input.removeFirst(request.byteCount)
+            self.backend.connections.update { connections in
+                request.number = connections.reduce(0) { $0 + $1.requests.count }
+                connections[self.index].requests.append(request)
+            }
             self.current = request
-            self.backend.connections.update { $0[self.index].requests.append(request) }
         case .receive(let count):
             return self.received >= count
         case .send(let bytes):
