@@ -230,6 +230,10 @@ struct LogsCommand: ParsableCommand {
         guard let date = try? Date(text, strategy: .iso8601), date.timeIntervalSince1970 >= 0 else {
             throw ValidationError("\"\(text)\" is not a time as 2026-01-31T12:34:56Z")
         }
-        return UInt64(date.timeIntervalSince1970) * 1_000_000_000
+        // As nanoseconds the year 2554 is the last.
+        guard let seconds = UInt64(exactly: date.timeIntervalSince1970.rounded(.down)),
+            seconds < UInt64.max / 1_000_000_000
+        else { throw ValidationError("\"\(text)\" is too far in the future") }
+        return seconds * 1_000_000_000
     }
 }

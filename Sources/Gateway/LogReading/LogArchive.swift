@@ -146,7 +146,7 @@ package final class LogArchive {
             now: Int64(now.unixMilliseconds))
         let id = LogIdentifier(record.id.rawSpan, at: 0)
         let wrapped = try self.newLogKey(for: id)
-        guard let key = wrapped.take() else { return }
+        guard let key = wrapped.take() else { throw SealedLogError.keyUsedUp }
         let writer = try StreamWriter(
             id, in: folder.folder, .init(), wrapped.entry, key,
             logKeys: Dictionary(

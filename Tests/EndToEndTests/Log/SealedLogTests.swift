@@ -107,6 +107,10 @@ struct SealedLogEndToEndTests {
             #expect(accesses.output.contains(#""event":"accessed""#))
             let listed = try await Self.command(stage, "logs", "list")
             #expect(listed.output.contains("final"))
+            let late = try await Self.command(
+                stage, "logs", "cat", "--until", "9999-12-31T23:59:59Z")
+            #expect(late.code == 2)
+            #expect(late.errors.contains("too far in the future"))
         }
     }
 
