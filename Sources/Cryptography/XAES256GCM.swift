@@ -162,6 +162,29 @@ internal import COpenSSL
         }
     }
 
+    /// Decrypts without proof: whoever could write the ciphertext chose the plaintext.
+    ///
+    /// For what is proven in another way before it is given out, and for hints that decide only where
+    /// to look.
+    ///
+    /// - Parameters:
+    ///   - ciphertext: Without the tag.
+    ///   - nonce: As it was sealed with.
+    ///   - output: Becomes the plaintext, in memory that is kept.
+    /// - Throws: `.openSSL` only.
+    package func decryptUnproven(
+        _ ciphertext: RawSpan, nonce: RawSpan, into output: inout [UInt8]
+    ) throws(CryptographyError) {
+        output.setCount(ciphertext.byteCount)
+        OpenSSLErrorQueue.clear()
+        let isDecrypted = unsafe output.withUnsafeMutableBytes { output in
+            let start = unsafe output.baseAddress?.assumingMemoryBound(to: UInt8.self)
+            return unsafe self.begin(nonce, isSealing: false)
+                && (ciphertext.isEmpty || self.update(ciphertext, into: start))
+        }
+        guard isDecrypted else { throw .ofOpenSSL("decrypting") }
+    }
+
     /// Derives the message's key and sets the message up with it.
     private func begin(_ nonce: RawSpan, isSealing: Bool) -> Bool {
         precondition(nonce.byteCount == Self.nonceBytes, "a nonce has 24 bytes")

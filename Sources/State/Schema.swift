@@ -106,5 +106,9 @@ enum Schema {
             PRIMARY KEY (stream_id, log_key_id)
         ) STRICT, WITHOUT ROWID;
         """,
+        """
+        -- While a log key is wrapped anew, the digest it is going to have; null otherwise.
+        ALTER TABLE stream_log_key ADD COLUMN next_digest BLOB CHECK (length(next_digest) = 32);
+        """,
     ]
 }

@@ -30,6 +30,8 @@ package struct LogStreamRecord: Sendable, Equatable {
     package var end: End?
     /// The log keys so far by their ids, each with SHA-256 of its wrapped form.
     package var logKeys: [[UInt8]: [UInt8]]
+    /// Of those that are being wrapped anew, SHA-256 of the form that is going to be theirs.
+    package var nextLogKeys: [[UInt8]: [UInt8]] = [:]
 }
 
 extension StateStore {
@@ -69,8 +71,8 @@ extension StateStore {
 
     /// Keeps where a stream ends and which log keys it has.
     ///
-    /// A log key that is known keeps its digest: only ``replaceLogKeyDigests(_:of:)`` changes it, so
-    /// that a writer which began before a rewrap does not undo what that has told.
+    /// A log key that is known keeps its digest: only a rewrap changes it, so that a writer which began
+    /// before one does not undo what that has told.
     package func keepEnd(
         _ end: LogStreamRecord.End, logKeys: [[UInt8]: [UInt8]], of streamID: [UInt8]
     ) throws(StateError) {
@@ -92,8 +94,9 @@ extension StateStore {
         }
     }
 
-    /// Keeps what log keys of a stream are wrapped as now.
-    package func replaceLogKeyDigests(
+    /// Keeps what log keys of a stream are going to be wrapped as; until
+    /// ``finishLogKeyDigests(_:of:)`` both forms are theirs.
+    package func beginLogKeyDigests(
         _ digests: [[UInt8]: [UInt8]], of streamID: [UInt8]
     ) throws(StateError) {
         try StateError.wrapping("keeping the log keys of a stream") {
@@ -101,9 +104,27 @@ extension StateStore {
                 for (id, digest) in digests {
                     try database.execute(
                         sql: """
-                            INSERT OR REPLACE INTO stream_log_key (stream_id, log_key_id, digest)
-                            VALUES (?, ?, ?)
+                            INSERT INTO stream_log_key (stream_id, log_key_id, digest, next_digest)
+                            VALUES (?1, ?2, ?3, ?3)
+                            ON CONFLICT DO UPDATE SET next_digest = ?3
                             """, arguments: [Data(streamID), Data(id), Data(digest)])
+                }
+            }
+        }
+    }
+
+    /// From now on these log keys of a stream have the form that was going to be theirs, and no other.
+    package func finishLogKeyDigests(
+        _ ids: [[UInt8]], of streamID: [UInt8]
+    ) throws(StateError) {
+        try StateError.wrapping("keeping the log keys of a stream") {
+            try self.queue.write { database in
+                for id in ids {
+                    try database.execute(
+                        sql: """
+                            UPDATE stream_log_key SET digest = next_digest, next_digest = NULL
+                            WHERE stream_id = ? AND log_key_id = ? AND next_digest IS NOT NULL
+                            """, arguments: [Data(streamID), Data(id)])
                 }
             }
         }
@@ -143,16 +164,18 @@ extension LogStreamRecord {
                 end = End(number: number, segmentID: [UInt8](segment), head: [UInt8](head))
             }
             let keys = try Row.fetchAll(
-                database, sql: "SELECT log_key_id, digest FROM stream_log_key WHERE stream_id = ?",
-                arguments: [id])
+                database, sql: "SELECT * FROM stream_log_key WHERE stream_id = ?", arguments: [id])
             var logKeys: [[UInt8]: [UInt8]] = [:]
+            var nextLogKeys: [[UInt8]: [UInt8]] = [:]
             for key in keys {
                 let (id, digest): (Data, Data) = (key["log_key_id"], key["digest"])
                 logKeys[[UInt8](id)] = [UInt8](digest)
+                guard let next: Data = key["next_digest"] else { continue }
+                nextLogKeys[[UInt8](id)] = [UInt8](next)
             }
             return LogStreamRecord(
                 id: [UInt8](id), endpoint: row["endpoint"], createdMilliseconds: row["created_ms"],
-                end: end, logKeys: logKeys)
+                end: end, logKeys: logKeys, nextLogKeys: nextLogKeys)
         }
     }
 }

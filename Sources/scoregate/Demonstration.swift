@@ -95,7 +95,7 @@ struct Demonstration {
             "\non disk      the request's bytes are in none of \(files) files of log and state")
         let archive = try LogArchive(configuration, actor: "demo")
         let streams = try archive.streams().filter { $0.endpoint == "iris" }
-        try archive.noteAccess(to: streams, by: "demo", filter: "")
+        try archive.noteAccess(.read, to: streams, filter: "")
         var entries = 0
         for stream in streams {
             let report = try archive.read(stream) { entry throws(SealedLogError) in

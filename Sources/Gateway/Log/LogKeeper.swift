@@ -15,7 +15,8 @@ final class LogKeeper: Sendable {
     /// What is known of one endpoint's stream.
     private struct Stream {
         let log: EndpointLog
-        let streamID: LogIdentifier
+        /// Another one after the log was shredded.
+        var streamID: LogIdentifier
         /// Which version of the wrapping key its log keys are wrapped under.
         var wrappingKey: String
         /// Whether that may be used, as far as is known.
@@ -25,6 +26,8 @@ final class LogKeeper: Sendable {
         var graceMilliseconds: Int64
         /// When its log key was made.
         var keyMade: ContinuousClock.Instant
+        /// Log keys that are still under an older version of the wrapping key.
+        var staleKeys = 0
     }
 
     private let configuration: LogConfiguration
@@ -41,6 +44,9 @@ final class LogKeeper: Sendable {
     private let wished: AsyncStream<Void>
     /// Those who wait for one.
     private let waiting = Mutex<[CheckedContinuation<Void, Never>]>([])
+    /// Endpoints whose log keys are to be wrapped anew.
+    private let stale: AsyncStream<String>
+    private let staleNames: AsyncStream<String>.Continuation
     /// Where batches go.
     let queue: EntryQueue
 
@@ -63,6 +69,8 @@ final class LogKeeper: Sendable {
         self.logger = logger
         (self.wished, self.wishes) = AsyncStream.makeStream(
             of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        (self.stale, self.staleNames) = AsyncStream.makeStream(
+            of: String.self, bufferingPolicy: .bufferingNewest(Self.staleNames))
         do throws(SealedLogError) {
             try Self.prepare(configuration.directory)
             self.folder = try LockedFolder(
@@ -129,10 +137,7 @@ final class LogKeeper: Sendable {
                 of: endpoint.name, newID: fresh,
                 now: Int64(SystemClocks.now.unixMilliseconds))
             streamID = LogIdentifier(record.id.rawSpan, at: 0)
-            logKeys = Dictionary(
-                uniqueKeysWithValues: record.logKeys.map {
-                    (LogIdentifier($0.rawSpan, at: 0), ChainHead($1.rawSpan, at: 0))
-                })
+            logKeys = record.anchor?.logKeys ?? [:]
             key = try await WrappedLogKey.make(
                 endpoint: endpoint.name, streamID: streamID, self.vault)
         } catch {
@@ -143,24 +148,7 @@ final class LogKeeper: Sendable {
         let log = EndpointLog(
             endpoint, stream: number, durability: durability,
             isRequired: self.configuration.isRequired)
-        var flags = SegmentHeader.Flags.bodies
-        if endpoint.isHBI { flags.formUnion([.hbi, .padded]) }
-        let settings = StreamWriter.Settings(flags: flags)
-        let failure = await self.thread.ask { [folder, writerID] writer, now -> SealedLogError? in
-            do throws(SealedLogError) {
-                guard let taken = key.take() else { return nil }
-                writer.add(
-                    try StreamWriter(
-                        streamID, in: folder.folder, settings, key.entry, taken,
-                        logKeys: logKeys, writerID: writerID, now: now),
-                    as: number, durability)
-                writer.note("started", on: number, endpoint: endpoint.name, now)
-                return nil
-            } catch {
-                return error
-            }
-        }
-        if let failure {
+        if let failure = await self.begin(log, key, logKeys, event: "started") {
             throw StartError.environment(
                 "the log of endpoint \(endpoint.name) cannot be written: \(failure)")
         }
@@ -171,6 +159,29 @@ final class LogKeeper: Sendable {
                 graceMilliseconds: endpoint.encryption.graceMilliseconds, keyMade: .now)
         }
         return log
+    }
+
+    /// Begins a stream on the writer's thread, in place of one that was shredded.
+    private func begin(
+        _ log: EndpointLog, _ key: WrappedLogKey, _ logKeys: [LogIdentifier: ChainHead],
+        event: String
+    ) async -> SealedLogError? {
+        await self.thread.ask { [folder, writerID] writer, now -> SealedLogError? in
+            guard let taken = key.take() else { return nil }
+            var flags = SegmentHeader.Flags.bodies
+            if log.isHBI { flags.formUnion([.hbi, .padded]) }
+            do throws(SealedLogError) {
+                writer.add(
+                    try StreamWriter(
+                        key.entry.streamID, in: folder.folder, .init(flags: flags), key.entry,
+                        taken, logKeys: logKeys, writerID: writerID, now: now),
+                    as: log.stream, log.durability)
+                writer.note(event, on: log.stream, endpoint: log.endpoint, now)
+                return nil
+            } catch {
+                return error
+            }
+        }
     }
 
     /// Begins to look at the wrapping keys once a second, and for old segments once an hour.
@@ -197,7 +208,15 @@ final class LogKeeper: Sendable {
                 for one in waiting { one.resume() }
             }
         }
-        self.tasks.withLock { $0 = [clock, checks] }
+        let rewraps = Task { [weak self, stale] in
+            for await name in stale {
+                guard let self else { return }
+                await self.rewrap(name)
+            }
+        }
+        self.tasks.withLock { $0 = [clock, checks, rewraps] }
+        // Where an earlier process was stopped in the middle.
+        for name in self.streams.withLock({ Array($0.keys) }) { self.staleNames.yield(name) }
     }
 
     /// Looks at the wrapping keys of all streams now, and returns once what they say is in force.
@@ -212,6 +231,7 @@ final class LogKeeper: Sendable {
     func stop() async {
         for task in self.tasks.withLock({ $0 }) { task.cancel() }
         self.wishes.finish()
+        self.staleNames.finish()
         for one in self.waiting.withLock({ $0 }) { one.resume() }
         let names = self.streams.withLock { $0.mapValues(\.log.stream) }
         await self.thread.ask { writer, now in
@@ -225,8 +245,11 @@ final class LogKeeper: Sendable {
         guard let stream = self.streams.withLock({ $0[name] }) else { return }
         do throws(KeyVaultError) {
             let state = try await self.vault.state(of: stream.wrappingKey, name)
-            guard state == .active else { throw .revoked(state) }
             let current = try await self.vault.current(name)
+            // A newer version may be in use although this one is not any more.
+            guard state == .active || current.id != stream.wrappingKey else {
+                throw .revoked(state)
+            }
             self.streams.withLock { $0[name]?.unknownSince = nil }
             if !stream.isUsable {
                 await self.renew(name, stream, event: "restored")
@@ -275,25 +298,22 @@ final class LogKeeper: Sendable {
     /// Gives the stream another log key; at once where there is an `event` for the log.
     private func renew(_ name: String, _ stream: Stream, event: String?) async {
         let key: WrappedLogKey
+        let streamID: LogIdentifier
         do {
-            key = try await WrappedLogKey.make(
-                endpoint: name, streamID: stream.streamID, self.vault)
+            let fresh = try SystemRandom.bytes(count: LogIdentifier.byteCount)
+            let record = try self.store.logStream(
+                of: name, newID: fresh, now: Int64(SystemClocks.now.unixMilliseconds))
+            streamID = LogIdentifier(record.id.rawSpan, at: 0)
+            key = try await WrappedLogKey.make(endpoint: name, streamID: streamID, self.vault)
         } catch {
             self.logger.error(
                 "no new log key", metadata: ["endpoint": "\(name)", "error": "\(error)"])
             return
         }
-        let number = stream.log.stream
-        let failure = await self.thread.ask { writer, now -> SealedLogError? in
-            guard let taken = key.take() else { return nil }
-            do throws(SealedLogError) {
-                try writer[number]?.supply(taken, key.entry, isAtOnce: event != nil, now: now)
-                if let event { writer.note(event, on: number, endpoint: name, now) }
-                return nil
-            } catch {
-                return error
-            }
-        }
+        let failure =
+            streamID == stream.streamID
+            ? await self.supply(key, to: stream.log, event)
+            : await self.begin(stream.log, key, [:], event: "started")
         if let failure {
             self.logger.error(
                 "a new log key could not be stored",
@@ -301,17 +321,62 @@ final class LogKeeper: Sendable {
             return
         }
         self.streams.withLock {
+            $0[name]?.streamID = streamID
             $0[name]?.wrappingKey = key.entry.wrappingKey
             $0[name]?.isUsable = true
             $0[name]?.keyMade = .now
         }
         stream.log.adopt(isKeyUsable: true)
         guard let event else { return }
+        self.staleNames.yield(name)
         self.logger.notice(
             "log key renewed",
             metadata: [
                 "endpoint": "\(name)", "event": "\(event)", "key": "\(key.entry.wrappingKey)",
             ])
+    }
+
+    private func supply(
+        _ key: WrappedLogKey, to log: EndpointLog, _ event: String?
+    ) async -> SealedLogError? {
+        await self.thread.ask { writer, now -> SealedLogError? in
+            guard let taken = key.take() else { return nil }
+            do throws(SealedLogError) {
+                try writer[log.stream]?.supply(taken, key.entry, isAtOnce: event != nil, now: now)
+                if let event { writer.note(event, on: log.stream, endpoint: log.endpoint, now) }
+                return nil
+            } catch {
+                return error
+            }
+        }
+    }
+
+    /// Wraps an endpoint's log keys anew, beside all that goes on.
+    private func rewrap(_ name: String) async {
+        guard let stream = self.streams.withLock({ $0[name] }) else { return }
+        do {
+            let lock = try RewrapLock(
+                self.configuration.directory,
+                holder: "scoregate, process \(ProcessInfo.processInfo.processIdentifier)")
+            defer { withExtendedLifetime(lock) {} }
+            let outcome = try await KeyRingRewrap(
+                vault: self.vault, store: self.store,
+                keyRing: KeyRing(log: self.configuration.directory, SystemFiles())
+            ).run(stream.streamID, name) { done, all in
+                self.streams.withLock { $0[name]?.staleKeys = all - done }
+            }
+            guard outcome.rewrapped > 0 || !outcome.unreadable.isEmpty else { return }
+            self.logger.notice(
+                "log keys wrapped anew",
+                metadata: [
+                    "endpoint": "\(name)", "rewrapped": "\(outcome.rewrapped)",
+                    "unreadable": "\(outcome.unreadable.count)",
+                ])
+        } catch {
+            self.logger.warning(
+                "log keys stay under an older version of their wrapping key",
+                metadata: ["endpoint": "\(name)", "error": "\(error)"])
+        }
     }
 
     private func expire() {
@@ -325,16 +390,23 @@ final class LogKeeper: Sendable {
         }
     }
 
-    /// What the metrics say of each stream: its log, and how old its key is in seconds.
-    var metrics: [(log: EndpointLog, keyAge: Double)] {
+    /// What the metrics say of each stream: its log, how old its key is in seconds, and how many log
+    /// keys are under an older version of the wrapping key.
+    var metrics: [(log: EndpointLog, keyAge: Double, staleKeys: Int)] {
         let now = ContinuousClock.now
         return self.streams.withLock { streams in
             streams.values.map { stream in
                 let age = (now - stream.keyMade).components
-                return (stream.log, Double(age.seconds) + Double(age.attoseconds) / 1e18)
+                return (
+                    stream.log, Double(age.seconds) + Double(age.attoseconds) / 1e18,
+                    stream.staleKeys
+                )
             }
         }.sorted { $0.0.stream < $1.0.stream }
     }
+
+    /// 1024: one for each endpoint that could be; one that is not taken in is told at the next start.
+    private static let staleNames = 1024
 
     /// The folder, for its owner and a group of readers.
     private static func prepare(_ path: String) throws(SealedLogError) {
@@ -370,13 +442,7 @@ private final class AnchorKeeper: Sendable {
             return
         }
         do throws(StateError) {
-            try self.store.keepEnd(
-                .init(
-                    number: Int64(anchor.number), segmentID: anchor.segmentID.bytes,
-                    head: anchor.head.bytes),
-                logKeys: Dictionary(
-                    uniqueKeysWithValues: anchor.logKeys.map { ($0.bytes, $1.bytes) }),
-                of: streamID.bytes)
+            try self.store.keep(anchor)
         } catch {
             self.logger.error(
                 "where a stream of the log ends could not be kept: a roll-back would go unnoticed",

@@ -1,5 +1,5 @@
 internal import Cryptography
-internal import Foundation
+internal import Glibc
 internal import KeyVault
 package import SealedLog
 internal import State
@@ -15,8 +15,10 @@ package final class LogArchive {
         package let endpoint: String?
         /// Its folder's name in the log.
         package let id: LogIdentifier
-        /// What the state keeps of it; nil if nothing.
+        /// What the state keeps of it; nil if nothing, or if it was shredded.
         package let anchor: StreamAnchor?
+        /// The log it is in.
+        let log: String
     }
 
     /// One segment as far as it is known without a key.
@@ -30,25 +32,32 @@ package final class LogArchive {
         /// Which version of which wrapping key its log key is wrapped under; nil if the key ring has
         /// no entry for it, or a broken one.
         package let wrappingKey: String?
-        /// Whether it has its final frame.
+        /// Whether it ends with its final frame.
         package let isFinal: Bool
-        /// Whether it ends inside a frame.
-        package let isTorn: Bool
     }
 
     /// The name under which accesses are logged; no endpoint can have it.
     package static let accessStream = "(access)"
 
-    private let configuration: LogConfiguration
-    private let store: StateStore
-    private let vault: EmbeddedVault
-    private let files = SystemFiles()
-    private let keyRing: KeyRing
+    let configuration: LogConfiguration
+    let store: StateStore
+    let vault: EmbeddedVault
+    let rootKeyFile: String
+    let actor: String
+    let files = SystemFiles()
+    /// Where accesses are logged: the log itself, or a folder beside one that is not to be written.
+    let accessLog: String
 
     /// Opens the log of a configuration for reading.
     ///
+    /// - Parameters:
+    ///   - configuration: Names log, state and root key.
+    ///   - actor: Who reads, for the log of accesses.
+    ///   - accessLog: Where accesses are logged; nil for the log itself.
     /// - Throws: ``StartError`` if there is no log, or the state cannot be opened.
-    package init(_ configuration: GatewayConfiguration, actor: String) throws {
+    package init(
+        _ configuration: GatewayConfiguration, actor: String, accessLog: String? = nil
+    ) throws {
         guard let log = configuration.log, let rootKeyFile = configuration.rootKeyFile else {
             throw StartError.configuration("\(configuration.file) has no log")
         }
@@ -60,141 +69,124 @@ package final class LogArchive {
             throw StartError.environment(error.description)
         }
         self.vault = EmbeddedVault(store: self.store, rootKeyPath: rootKeyFile, actor: actor)
-        self.keyRing = KeyRing(log: log.directory, self.files)
+        self.rootKeyFile = rootKeyFile
+        self.actor = actor
+        self.accessLog = accessLog ?? log.directory
+    }
+
+    /// The name of the stream of accesses in the folder where they are logged.
+    ///
+    /// Each folder has a stream of its own, for the state keeps one end of each.
+    var accessStreamName: String {
+        self.accessLog == self.configuration.directory
+            ? Self.accessStream : "\(Self.accessStream) \(self.accessLog)"
     }
 
     /// The streams that have a folder or are known to the state, by endpoint's name.
+    ///
+    /// Of those that were shredded only what is still there.
     package func streams() throws -> [Stream] {
         var streams: [LogIdentifier: Stream] = [:]
-        for name in try self.files.names(in: self.configuration.directory) {
-            guard let id = LogIdentifier(name) else { continue }
-            streams[id] = Stream(endpoint: nil, id: id, anchor: nil)
+        for log in Set([self.configuration.directory, self.accessLog]) {
+            for name in try self.files.names(in: log) {
+                guard let id = LogIdentifier(name) else { continue }
+                streams[id] = Stream(endpoint: nil, id: id, anchor: nil, log: log)
+            }
         }
         for record in try self.store.logStreams() {
             let id = LogIdentifier(record.id.rawSpan, at: 0)
-            let anchor = record.end.map { end in
-                StreamAnchor(
-                    streamID: id, number: UInt64(end.number),
-                    segmentID: LogIdentifier(end.segmentID.rawSpan, at: 0),
-                    head: ChainHead(end.head.rawSpan, at: 0),
-                    logKeys: Dictionary(
-                        uniqueKeysWithValues: record.logKeys.map {
-                            (LogIdentifier($0.rawSpan, at: 0), ChainHead($1.rawSpan, at: 0))
-                        }))
-            }
-            streams[id] = Stream(endpoint: record.endpoint, id: id, anchor: anchor)
+            guard let endpoint = record.endpoint else { continue }
+            // The accesses of another folder.
+            if endpoint.hasPrefix(Self.accessStream), streams[id] == nil { continue }
+            streams[id] = Stream(
+                endpoint: endpoint.hasPrefix(Self.accessStream) ? Self.accessStream : endpoint,
+                id: id, anchor: record.anchor,
+                log: streams[id]?.log ?? self.configuration.directory)
         }
         return streams.values.sorted { ($0.endpoint ?? "", $0.id) < ($1.endpoint ?? "", $1.id) }
     }
 
-    /// The segments of a stream, oldest first.
+    /// The segments of a stream, oldest first; nothing of them is opened.
     package func segments(of stream: Stream) throws -> [Segment] {
-        let folder = self.folder(of: stream)
-        let ciphers = try SegmentCiphers()
-        return try StreamFolder.segments(in: folder, self.files).map { name in
-            let source = try SegmentSource(folder + "/" + name.text, self.files)
-            let scan = try SegmentScan(name, of: stream.id, in: folder, ciphers, self.files)
+        let folder = stream.log + "/" + stream.id.text
+        let keyRing = KeyRing(log: stream.log, self.files)
+        return try StreamFolder.segments(in: folder, self.files).compactMap {
+            name -> Segment? in
+            let source: SegmentSource
+            do throws(SealedLogError) {
+                source = try SegmentSource(folder + "/" + name.text, self.files)
+            } catch {
+                // It expired since the folder was read.
+                guard case .file(_, _, ENOENT) = error else { throw error }
+                return nil
+            }
             let header = try? source.header()
             return Segment(
                 name: name, bytes: source.byteCount,
                 createdMilliseconds: header?.createdMilliseconds ?? 0,
-                wrappingKey: header.flatMap { try? self.keyRing.entry($0.logKeyID).wrappingKey },
-                isFinal: scan.isFinal, isTorn: scan.found.tornBytes > 0)
+                wrappingKey: header.flatMap { try? keyRing.entry($0.logKeyID).wrappingKey },
+                isFinal: try header.map { try source.endsWithFinalFrame($0) } ?? false)
         }
     }
 
-    /// Holds a stream against itself and, unless told otherwise, against what the state keeps of it.
+    /// Holds a stream against itself and against what the state keeps of it.
     ///
     /// - Parameters:
     ///   - stream: The stream.
     ///   - isStructureOnly: Whether to use no keys.
-    /// - Returns: What was found.
-    /// - Throws: What kept it from being read; `.refused` if its wrapping key is not to be used.
-    package func verify(_ stream: Stream, isStructureOnly: Bool = false) throws -> StreamReport {
-        let reader = try StreamReader(
-            stream.id, in: self.configuration.directory,
-            keys: isStructureOnly ? nil : self.keys(of: stream), self.files)
-        return try self.naming(stream) { () throws(SealedLogError) in
-            try reader.read(anchor: stream.anchor)
+    ///   - turned: Told before each segment how many were read, and of how many.
+    /// - Returns: What was found; of the structure only, too, if its wrapping key is not to be used.
+    /// - Throws: What kept it from being read.
+    package func verify(
+        _ stream: Stream, isStructureOnly: Bool = false, turned: (Int, Int) -> Void = { _, _ in }
+    ) throws -> StreamReport {
+        if !isStructureOnly {
+            do throws(SealedLogError) {
+                return try self.reader(of: stream, self.keys(of: stream)).read(
+                    anchor: stream.anchor, turned: turned)
+            } catch {
+                guard error == .revoked else { throw error }
+            }
         }
+        return try self.reader(of: stream, nil).read(anchor: stream.anchor, turned: turned)
     }
 
     /// Gives the entries of a stream, oldest first.
     ///
-    /// The caller has told of the access before, by ``noteAccess(to:by:filter:)``.
+    /// The caller has told of the access before, by ``noteAccess(_:to:filter:)``.
     ///
+    /// - Parameters:
+    ///   - stream: The stream.
+    ///   - wanted: Which entries; where it asks for all, the stream is also held against itself and
+    ///     against what the state keeps of it.
+    ///   - visit: Gets each entry.
+    ///   - turned: Told before each segment how many were read, and of how many.
     /// - Returns: What is wrong with the stream, beside.
+    /// - Throws: What kept it from being read; `.refused` if its wrapping key is not to be used.
     package func read(
-        _ stream: Stream, _ visit: (LogEntry) throws(SealedLogError) -> Void
+        _ stream: Stream, _ wanted: EntryFilter = EntryFilter(),
+        _ visit: (LogEntry) throws(SealedLogError) -> Void,
+        turned: (Int, Int) -> Void = { _, _ in }
     ) throws -> StreamReport {
-        let reader = try StreamReader(
-            stream.id, in: self.configuration.directory, keys: self.keys(of: stream), self.files)
-        return try self.naming(stream) { () throws(SealedLogError) in
-            try reader.read(anchor: stream.anchor, visit)
+        do throws(SealedLogError) {
+            let reader = try self.reader(of: stream, self.keys(of: stream))
+            guard wanted != EntryFilter() else {
+                return try reader.read(anchor: stream.anchor, visit, turned: turned)
+            }
+            return try reader.search(wanted, visit, turned: turned)
+        } catch {
+            guard error == .revoked else { throw error }
+            let endpoint = stream.endpoint ?? "of this stream"
+            throw StartError.refused(
+                """
+                the wrapping key of endpoint \(endpoint) is disabled or destroyed: nothing of its \
+                log can be read (scoregate keys wrapping list \(endpoint))
+                """)
         }
-    }
-
-    /// Makes an event about an access durable, in the stream of accesses.
-    ///
-    /// - Throws: Nothing may be shown then.
-    package func noteAccess(to streams: [Stream], by reader: String, filter: String) throws {
-        let log = self.configuration.directory
-        let folder = try LockedFolder(log, reserveBytes: 0, lock: "access.lock", holder: reader)
-        let now = SystemClocks.now
-        let record = try self.store.logStream(
-            of: Self.accessStream, newID: SystemRandom.bytes(count: LogIdentifier.byteCount),
-            now: Int64(now.unixMilliseconds))
-        let id = LogIdentifier(record.id.rawSpan, at: 0)
-        let wrapped = try self.newLogKey(for: id)
-        guard let key = wrapped.take() else { throw SealedLogError.keyUsedUp }
-        let writer = try StreamWriter(
-            id, in: folder.folder, .init(), wrapped.entry, key,
-            logKeys: Dictionary(
-                uniqueKeysWithValues: record.logKeys.map {
-                    (LogIdentifier($0.rawSpan, at: 0), ChainHead($1.rawSpan, at: 0))
-                }), writerID: .random(), now: now)
-        var batch = EntryBatch()
-        for stream in streams {
-            batch.begin(.event, nanoseconds: now.unixNanoseconds, requestID: try .random())
-            if let endpoint = stream.endpoint { batch.append(.endpoint, endpoint) }
-            batch.append(
-                .event, LogText.event("accessed", stream: stream.id, reader: reader, filter))
-            batch.end()
-        }
-        _ = writer.append(batch, now: now)
-        guard writer.synchronize(now: now) else {
-            throw writer.failure ?? SealedLogError.keyUsedUp
-        }
-        writer.close(now: now)
-        if let anchor = writer.takeAnchor() {
-            try self.store.keepEnd(
-                .init(
-                    number: Int64(anchor.number), segmentID: anchor.segmentID.bytes,
-                    head: anchor.head.bytes),
-                logKeys: Dictionary(
-                    uniqueKeysWithValues: anchor.logKeys.map { ($0.bytes, $1.bytes) }),
-                of: record.id)
-        }
-    }
-
-    private func newLogKey(for id: LogIdentifier) throws -> WrappedLogKey {
-        let wrapping = try self.vault.current(Self.accessStream)
-        let key = try LogKey.make(
-            streamID: id, createdMilliseconds: SystemClocks.now.unixMilliseconds)
-        let input = try key.wrapInput()
-        let wrapped = try self.vault.wrap(input, under: wrapping, Self.accessStream)
-        let entry = KeyRingEntry(
-            key, provider: self.vault.provider, wrappingKey: wrapping.id, algorithm: .a256KW,
-            wrapped: wrapped)
-        return WrappedLogKey(entry, key)
-    }
-
-    private func folder(of stream: Stream) -> String {
-        self.configuration.directory + "/" + stream.id.text
     }
 
     private func keys(of stream: Stream) -> LogKeyCache {
-        let (vault, keyRing) = (self.vault, self.keyRing)
+        let (vault, keyRing) = (self.vault, KeyRing(log: stream.log, self.files))
         let endpoint = stream.endpoint
         return LogKeyCache { (id) throws(SealedLogError) -> LogKey in
             let entry = try keyRing.entry(id)
@@ -216,19 +208,9 @@ package final class LogArchive {
         }
     }
 
-    private func naming<Value>(
-        _ stream: Stream, _ body: () throws(SealedLogError) -> Value
-    ) throws -> Value {
-        do throws(SealedLogError) {
-            return try body()
-        } catch {
-            guard error == .revoked else { throw error }
-            let endpoint = stream.endpoint ?? "of this stream"
-            throw StartError.refused(
-                """
-                the wrapping key of endpoint \(endpoint) is disabled or destroyed: nothing of its \
-                log can be read (scoregate keys wrapping list \(endpoint))
-                """)
-        }
+    private func reader(
+        of stream: Stream, _ keys: LogKeyCache?
+    ) throws(SealedLogError) -> StreamReader {
+        try StreamReader(stream.id, in: stream.log, keys: keys, self.files)
     }
 }

@@ -100,7 +100,10 @@ package enum LogText {
             }
             return (name, self.quoted(digits.joined()))
         case .event:
-            return (name, String(decoding: field.value, as: UTF8.self))
+            // We wrote it as JSON; what would steer a terminal is shown escaped all the same.
+            let isPlain = field.value.allSatisfy { (0x20..<0x7f).contains($0) }
+            let text = String(decoding: field.value, as: UTF8.self)
+            return (name, isPlain ? text : self.quoted(text))
         default:
             guard let text = String(validating: field.value, as: UTF8.self) else {
                 return ("\(name)_base64", self.quoted(Data(field.value).base64EncodedString()))
@@ -131,7 +134,7 @@ package enum LogText {
     }
 
     /// A JSON string in ASCII, for a little of it may reach a terminal.
-    private static func quoted(_ text: String) -> String {
+    static func quoted(_ text: String) -> String {
         var quoted = "\""
         for unit in text.utf16 {
             switch unit {

@@ -26,6 +26,10 @@ enum LogMetrics {
         text.gauge(
             "gateway_log_key_age_seconds", "How long the endpoint's log key has been in use.",
             streams.map { (self.label($0.log), $0.keyAge) })
+        text.gauge(
+            "gateway_log_stale_keys",
+            "Log keys that are still under an older version of their wrapping key.",
+            streams.map { (self.label($0.log), Double($0.staleKeys)) })
     }
 
     /// A name of high business impact stands in no label.

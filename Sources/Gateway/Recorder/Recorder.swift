@@ -89,8 +89,7 @@ final class Recorder {
 
     /// The 16 bytes that stand for a request id's text: a UUID's own, else the begin of its SHA-256.
     func identifier(of text: Span<UInt8>) -> LogIdentifier {
-        UUIDText.identifier(text)
-            ?? LogIdentifier(unsafe self.sha256.digest(text.bytes).bytes.rawSpan, at: 0)
+        .request(text, self.sha256)
     }
 
     /// Writes an entry, or counts it as lost.

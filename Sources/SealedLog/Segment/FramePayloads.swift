@@ -40,6 +40,9 @@ package struct FinalPayload: Equatable, Sendable {
     /// A ``Reason``, or what a later version means by another number.
     package var reason: UInt8
 
+    /// How many bytes it has.
+    static let byteCount = 80
+
     var encoded: [UInt8] {
         var bytes: [UInt8] = []
         for number in [
@@ -57,7 +60,8 @@ package struct FinalPayload: Equatable, Sendable {
 extension FinalPayload {
     /// Reads the payload of a final frame; nil if it is none.
     package init?(decoding bytes: RawSpan) {
-        guard bytes.byteCount == 80, bytes.bigEndian(UInt64.self, at: 72) << 8 == 0 else {
+        guard bytes.byteCount == Self.byteCount, bytes.bigEndian(UInt64.self, at: 72) << 8 == 0
+        else {
             return nil
         }
         self.init(

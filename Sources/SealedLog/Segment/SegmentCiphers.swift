@@ -101,6 +101,23 @@ package final class SegmentCiphers {
         }
     }
 
+    /// Decrypts `frame`, which is header, ciphertext and tag, without proof.
+    func decryptUnproven(
+        _ frame: RawSpan, into plaintext: inout [UInt8]
+    ) throws(SealedLogError) {
+        guard let cipher = self.cipher else { preconditionFailure("a segment was begun") }
+        self.bind(frame, .zero)
+        let nonce = self.nonce
+        let end = frame.byteCount - XAES256GCM.tagBytes
+        do throws(CryptographyError) {
+            try cipher.decryptUnproven(
+                frame.extracting(FrameHeader.byteCount..<end), nonce: nonce.rawSpan,
+                into: &plaintext)
+        } catch {
+            throw .cryptography(error)
+        }
+    }
+
     /// aad = "sgl1 frame" ‖ 00 ‖ segment id ‖ frame header ‖ chain head.
     ///
     /// nonce = frame salt ‖ 00 00 00 ‖ frame index ‖ type.

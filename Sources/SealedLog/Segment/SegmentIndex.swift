@@ -134,3 +134,25 @@ extension SegmentIndex {
         else { return nil }
     }
 }
+
+extension SegmentIndex {
+    /// Whether the payload of an index frame names a request; true where it is none that can be read.
+    ///
+    /// Searches the sorted list as it is: decoding it would cost more than all the rest of a look-up.
+    static func mayName(_ id: LogIdentifier, in payload: RawSpan) -> Bool {
+        guard payload.byteCount >= 8 else { return true }
+        let middle = 4 + self.frameBytes * Int(payload.bigEndian(UInt32.self, at: 0))
+        guard middle + 4 <= payload.byteCount else { return true }
+        let count = Int(payload.bigEndian(UInt32.self, at: middle))
+        guard payload.byteCount == middle + 4 + self.requestBytes * count else { return true }
+        func request(_ position: Int) -> LogIdentifier {
+            LogIdentifier(payload, at: middle + 4 + self.requestBytes * position)
+        }
+        var (low, high) = (0, count)
+        while low < high {
+            let position = (low + high) / 2
+            if request(position) < id { low = position + 1 } else { high = position }
+        }
+        return low < count && request(low) == id
+    }
+}

@@ -221,6 +221,13 @@ package final class SegmentSource {
         return Array(self.window[start..<start + count])
     }
 
+    /// Replaces `bytes` by a few from `offset` on, without reading ahead; fewer only at the end.
+    func read(
+        at offset: Int, count: Int, into bytes: inout [UInt8]
+    ) throws(SealedLogError) {
+        try self.files.read(self.file, at: offset, count: count, into: &bytes)
+    }
+
     /// Where in ``window`` so many bytes at `offset` are; reads them if they are not there yet.
     func position(of offset: Int, count: Int) throws(SealedLogError) -> Int {
         let start = offset - self.windowStart

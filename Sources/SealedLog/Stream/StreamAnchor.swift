@@ -11,16 +11,19 @@ package struct StreamAnchor: Equatable, Sendable {
     package var head: ChainHead
     /// The log keys so far, each with SHA-256 of its wrapped form.
     package var logKeys: [LogIdentifier: ChainHead]
+    /// Of log keys that are being wrapped anew, SHA-256 of the form that is going to be theirs.
+    package var nextLogKeys: [LogIdentifier: ChainHead]
 
     /// Makes one.
     package init(
         streamID: LogIdentifier, number: UInt64, segmentID: LogIdentifier, head: ChainHead,
-        logKeys: [LogIdentifier: ChainHead]
+        logKeys: [LogIdentifier: ChainHead], nextLogKeys: [LogIdentifier: ChainHead] = [:]
     ) {
         self.streamID = streamID
         self.number = number
         self.segmentID = segmentID
         self.head = head
         self.logKeys = logKeys
+        self.nextLogKeys = nextLogKeys
     }
 }

@@ -16,6 +16,8 @@ package final class StreamReader {
     private var recoveries: [LogIdentifier: RecoveryPayload] = [:]
     private var removals: [RemovalEvent] = []
     private var missing: [(range: ClosedRange<UInt64>, head: ChainHead)] = []
+    /// Whether segments are passed over, so that each is held against itself only.
+    private var isSearching = false
 
     /// What the segment before left behind.
     private struct Previous {
@@ -46,27 +48,57 @@ package final class StreamReader {
         self.ciphers = try SegmentCiphers()
     }
 
+    /// Reads the segments that may hold entries that are wanted, and gives those entries.
+    ///
+    /// Each segment that is read is checked from its begin to its end, but not held against the others:
+    /// that nothing was found does not prove that nothing was there. Needs keys.
+    ///
+    /// - Parameters:
+    ///   - wanted: What is asked for.
+    ///   - visit: Gets each entry that is wanted, oldest first.
+    ///   - turned: Told before each segment how many were looked at, and of how many.
+    /// - Returns: What was found.
+    /// - Throws: As ``read(anchor:_:turned:)`` does.
+    package func search(
+        _ wanted: EntryFilter, _ visit: (LogEntry) throws(SealedLogError) -> Void,
+        turned: (Int, Int) -> Void = { _, _ in }
+    ) throws(SealedLogError) -> StreamReport {
+        precondition(self.keys != nil, "entries are read with keys")
+        self.begin(isSearching: true)
+        let names = try StreamFolder.segments(in: self.folder, self.files)
+        for name in names { try self.collectRecoveries(of: name) }
+        for (position, name) in names.enumerated() {
+            turned(position, names.count)
+            guard try self.mayHold(wanted, name) else { continue }
+            var sequence: UInt64?
+            _ = try self.read(name, name == names.last, nil, &sequence, nil) {
+                (entry) throws(SealedLogError) in
+                if wanted.wants(entry) { try visit(entry) }
+            }
+        }
+        return self.report
+    }
+
     /// Reads everything.
     ///
     /// - Parameters:
     ///   - anchor: What was kept of the stream elsewhere; nil if nothing was.
     ///   - visit: Gets each entry, oldest first.
+    ///   - turned: Told before each segment how many were read, and of how many.
     /// - Returns: What was found.
     /// - Throws: `.file` where the folder or a file cannot be read, or what `visit` throws.
     package func read(
         anchor: StreamAnchor? = nil,
-        _ visit: (LogEntry) throws(SealedLogError) -> Void = { _ in }
+        _ visit: (LogEntry) throws(SealedLogError) -> Void = { _ in },
+        turned: (Int, Int) -> Void = { _, _ in }
     ) throws(SealedLogError) -> StreamReport {
-        self.report = StreamReport()
-        self.report.isStructureOnly = self.keys == nil
-        self.recoveries = [:]
-        self.removals = []
-        self.missing = []
+        self.begin(isSearching: false)
         let names = try StreamFolder.segments(in: self.folder, self.files)
         for name in names { try self.collectRecoveries(of: name) }
         var previous: Previous?
         var sequence: UInt64?
-        for name in names {
+        for (position, name) in names.enumerated() {
+            turned(position, names.count)
             let isLast = name == names.last
             previous = try self.read(name, isLast, previous, &sequence, anchor, visit)
         }
@@ -81,6 +113,33 @@ package final class StreamReader {
                 .rolledBack(anchored: anchor.number, found: names.last?.number))
         }
         return self.report
+    }
+
+    private func begin(isSearching: Bool) {
+        self.report = StreamReport()
+        self.report.isStructureOnly = self.keys == nil
+        self.recoveries = [:]
+        self.removals = []
+        self.missing = []
+        self.isSearching = isSearching
+    }
+
+    /// Whether a segment may hold what is wanted; what is wrong with it is found when it is read.
+    private func mayHold(
+        _ wanted: EntryFilter, _ name: SegmentName
+    ) throws(SealedLogError) -> Bool {
+        do throws(SealedLogError) {
+            let source = try SegmentSource(self.folder + "/" + name.text, self.files)
+            let header = try source.header()
+            return try self.keys?.withKey(of: header, self.ciphers.hkdf) {
+                (key: borrowing LogKey) throws(SealedLogError) in
+                try SegmentLookup(source, header, self.ciphers).mayHold(wanted, key)
+            } ?? true
+        } catch .segment {
+            return true
+        } catch .keyRing {
+            return true
+        }
     }
 
     /// Opens the frames a segment begins with as far as they name others.
@@ -321,6 +380,7 @@ package final class StreamReader {
 
     /// Holds a segment's place against the one before it.
     private func link(_ previous: Previous?, _ name: SegmentName, _ header: SegmentHeader?) {
+        if self.isSearching { return }
         let expected = previous.map { $0.name.number + 1 } ?? 0
         if name.number != expected, let header, previous != nil || header.previousID != .zero {
             if name.number > expected {
@@ -352,7 +412,9 @@ package final class StreamReader {
         // An entry that cannot be read is found when the segment is opened.
         let entry = try? KeyRing(log: self.log, self.files).entry(header.logKeyID)
         let digest = try? entry?.wrappedDigest()
-        guard let known = anchor.logKeys[header.logKeyID], digest == nil || digest == known else {
+        guard let known = anchor.logKeys[header.logKeyID],
+            digest == nil || digest == known || digest == anchor.nextLogKeys[header.logKeyID]
+        else {
             self.report.findings.append(.foreignLogKey(name, header.logKeyID))
             return
         }

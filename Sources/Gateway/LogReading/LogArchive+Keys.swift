@@ -1,0 +1,165 @@
+internal import Foundation
+internal import Glibc
+internal import KeyVault
+internal import SealedLog
+package import State
+
+// What changes the keys of a log.
+extension LogArchive {
+    /// Wraps the log keys of a stream anew, under the newest version of its wrapping key.
+    ///
+    /// - Parameters:
+    ///   - stream: A stream that is an endpoint's.
+    ///   - turned: Told how many keys are done, and of how many.
+    /// - Returns: What became of them.
+    /// - Throws: What ended it; it can be begun again.
+    package func rewrap(
+        _ stream: Stream, turned: (Int, Int) -> Void
+    ) async throws -> RewrapOutcome {
+        guard let endpoint = stream.endpoint else { return RewrapOutcome() }
+        let lock = try RewrapLock(stream.log, holder: self.actor)
+        defer { withExtendedLifetime(lock) {} }
+        return try await KeyRingRewrap(
+            vault: self.vault, store: self.store,
+            keyRing: KeyRing(log: stream.log, self.files)
+        ).run(stream.id, endpoint, turned: turned)
+    }
+
+    /// Destroys an endpoint's wrapping key and log: nobody can read it again, nor can we.
+    ///
+    /// First the running gateways let go of the log's keys; if they do not say so, nothing is
+    /// destroyed. Cut short after that, it can be done again.
+    ///
+    /// - Parameters:
+    ///   - endpoint: Whose.
+    ///   - suspended: Waits until a generation of the state is in force; gives whether it is.
+    /// - Returns: What was done.
+    /// - Throws: `.refused` if a gateway does not let go.
+    package func shred(
+        _ endpoint: String, suspended: (StateStore, Int64) throws -> Bool
+    ) throws -> ShredCertificate {
+        var certificate = ShredCertificate(endpoint: endpoint)
+        let stream = try self.streams().first { $0.endpoint == endpoint }
+        try self.suspend(endpoint, &certificate, suspended)
+        if let stream { try self.noteShredding(of: stream, endpoint) }
+        if let stream {
+            let keyRing = KeyRing(log: stream.log, self.files)
+            let ids = try keyRing.ids().filter { id in
+                (try? keyRing.entry(id))?.streamID == stream.id
+            }
+            try keyRing.remove(ids)
+            certificate.did("removed \(ids.count) wrapped log keys from the key ring")
+        }
+        let destroyed = try self.store.destroyWrappingKey(
+            endpoint: endpoint, now: UnixTime.milliseconds, actor: self.actor)
+        certificate.did("destroyed \(destroyed.keys.count) versions of the wrapping key")
+        try self.store.replaceRootKey(
+            path: self.rootKeyFile, now: UnixTime.milliseconds, actor: self.actor)
+        certificate.did("replaced the root key, and sealed all other keys anew")
+        if try self.store.truncateWriteAheadLog() {
+            certificate.did("overwrote what the state's write-ahead log had")
+        } else {
+            certificate.promised(
+                "the state's write-ahead log is in use, and empties when its users are done")
+        }
+        if let stream {
+            let folder = stream.log + "/" + stream.id.text
+            let names = try StreamFolder.segments(in: folder, self.files)
+            for name in names { try self.files.remove(folder + "/" + name.text) }
+            // What else is in it, nobody but its owner knows; then it stays.
+            _ = unsafe rmdir(folder)
+            try self.files.synchronizeFolder(stream.log)
+            try self.store.retireLogStream(
+                of: endpoint, now: UnixTime.milliseconds, actor: self.actor)
+            certificate.did("removed \(names.count) segments of stream \(stream.id.text)")
+        }
+        return certificate
+    }
+
+    /// Whether an endpoint has a log or a wrapping key to destroy.
+    package func knows(_ endpoint: String) throws -> Bool {
+        let hasStream = try self.streams().contains { $0.endpoint == endpoint }
+        let keys = try self.store.wrappingKeys(of: endpoint)
+        return hasStream || keys.contains { !$0.isDestroyed }
+    }
+
+    private func suspend(
+        _ endpoint: String, _ certificate: inout ShredCertificate,
+        _ suspended: (StateStore, Int64) throws -> Bool
+    ) throws {
+        let generation: Int64
+        do throws(StateError) {
+            generation = try self.store.setWrappingKey(
+                endpoint: endpoint, isEnabled: false, now: UnixTime.milliseconds,
+                actor: self.actor
+            ).generation
+        } catch .wrappingKey(_, let reason) {
+            // Destroyed before: what is left to do is what an earlier shredding did not come to.
+            certificate.did("found that its wrapping key \(reason)")
+            return
+        }
+        guard try suspended(self.store, generation) else {
+            throw StartError.refused(
+                """
+                a running gateway does not say that it let go of the log's keys: nothing was destroyed. \
+                The wrapping key stays disabled (scoregate keys wrapping enable \(endpoint) undoes it)
+                """)
+        }
+        certificate.did("suspended the wrapping key; every running gateway wiped its log keys")
+    }
+
+    private func noteShredding(of stream: Stream, _ endpoint: String) throws {
+        let names = try StreamFolder.segments(
+            in: stream.log + "/" + stream.id.text, self.files)
+        try self.note([
+            (
+                endpoint,
+                RemovalEvent(
+                    name: .shredded, streamID: stream.id, first: names.first?.number ?? 0,
+                    last: names.last?.number ?? 0, head: stream.anchor?.head ?? .zero,
+                    reason: "by \(self.actor)"
+                ).text
+            )
+        ])
+    }
+}
+
+/// What a shredding did, and what it cannot show.
+package struct ShredCertificate: Sendable, Encodable {
+    /// Whose log.
+    package let endpoint: String
+    /// When, RFC 3339.
+    package let time: String
+    /// What was done, in its order.
+    package private(set) var done: [String] = []
+    /// What will be done by somebody else.
+    package private(set) var promised: [String] = []
+    /// What no command can show.
+    package let cannotShow = [
+        "copies of the state or the root key that were made before, backups and snapshots among them",
+        "what was exported or read while the key could be used",
+        "what the file system or the disk keeps of blocks that were overwritten",
+    ]
+
+    init(endpoint: String) {
+        self.endpoint = endpoint
+        self.time = UTCDate.text(of: UnixTime.milliseconds / 1000)
+    }
+
+    mutating func did(_ step: String) { self.done.append(step) }
+    mutating func promised(_ step: String) { self.promised.append(step) }
+}
+
+/// The lock of those who wrap log keys anew.
+final class RewrapLock {
+    private let lock: LogLock
+
+    init(_ log: String, holder: String) throws {
+        do throws(SealedLogError) {
+            self.lock = try LogLock(log + "/rewrap.lock", holder: holder)
+        } catch {
+            guard case .locked(let holder) = error else { throw error }
+            throw StartError.environment("\(holder) is wrapping the log keys anew")
+        }
+    }
+}

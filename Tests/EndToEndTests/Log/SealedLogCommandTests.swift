@@ -1,0 +1,214 @@
+import Foundation
+import Testing
+
+/// What an operator does with the log of a running gateway.
+@Suite("Commands of the sealed log", .serialized, .timeLimit(.minutes(4)))
+struct SealedLogCommandTests {
+    @Test("after a rotation the log keys are wrapped anew, by the gateway or by the command")
+    func rewrap() async throws {
+        try await SealedLogStage.run(SealedLogStage.setup()) { stage in
+            #expect(try await stage.exchange(stage.request(body: "one")).status == 200)
+            let rotated = try await SealedLogStage.command(
+                stage, "keys", "wrapping", "rotate", "iris")
+            #expect(rotated.code == 0, "\(rotated.errors)")
+            #expect(try await stage.exchange(stage.request(body: "two")).status == 200)
+            await stage.gateway.errors.wait { $0.contains("log keys wrapped anew") }
+            #expect(await stage.gateway.end() == 0)
+            // All are under version 2 by now, and what they seal is as it was.
+            let listed = try await SealedLogStage.command(
+                stage, "logs", "list", "--endpoint", "iris")
+            #expect(!listed.output.contains("/1\t") && listed.output.contains("/2\t"))
+            let verified = try await SealedLogStage.command(stage, "logs", "verify")
+            #expect(verified.code == 0, "\(verified.output)")
+
+            // Without a gateway the command does it.
+            let again = try await SealedLogStage.command(
+                stage, "keys", "wrapping", "rotate", "iris")
+            #expect(again.code == 0)
+            let first = try await SealedLogStage.command(
+                stage, "logs", "rewrap", "--endpoint", "iris")
+            #expect(first.code == 0, "\(first.errors)")
+            #expect(first.output.contains("iris: 2 log keys wrapped anew"))
+            let second = try await SealedLogStage.command(
+                stage, "logs", "rewrap", "--endpoint", "iris")
+            #expect(second.output.contains("iris: 0 log keys wrapped anew, 2 were"))
+            let bodies = try await SealedLogStage.entries(stage).filter { $0.kind == "request" }
+                .compactMap(\.body)
+            #expect(bodies == ["one", "two"])
+            #expect(try await SealedLogStage.command(stage, "logs", "verify").code == 0)
+        }
+    }
+
+    @Test("one request is found by its id, in the segment that has it")
+    func lookup() async throws {
+        try await SealedLogStage.run(SealedLogStage.setup()) { stage in
+            for name in ["first", "second"] {
+                let answer = try await stage.exchange(
+                    stage.request(lines: "X-Request-ID: id-\(name)\r\n", body: name))
+                #expect(answer.status == 200)
+                // A new segment begins.
+                let rotated = try await SealedLogStage.command(
+                    stage, "keys", "wrapping", "rotate", "iris")
+                #expect(rotated.code == 0)
+            }
+            #expect(await stage.gateway.end() == 0)
+            let found = try await SealedLogStage.command(
+                stage, "logs", "cat", "--request-id", "id-second")
+            #expect(found.code == 0, "\(found.errors)")
+            #expect(found.output.split(separator: "\n").count == 2)
+            #expect(!found.output.contains("id-first"))
+            let none = try await SealedLogStage.command(
+                stage, "logs", "cat", "--request-id", "id-third")
+            #expect(none.code == 0 && none.output.isEmpty)
+        }
+    }
+
+    @Test("entries as CloudEvents, shown and exported in Azure's layout")
+    func cloudEvents() async throws {
+        try await SealedLogStage.run(SealedLogStage.setup()) { stage in
+            let bodies = [#"{"input": [1.0]}"#, "plain text"]
+            for (number, body) in bodies.enumerated() {
+                let answer = try await stage.exchange(
+                    stage.request(
+                        lines: "X-Request-ID: id-\(number)\r\nContent-Type: application/json\r\n",
+                        body: body))
+                #expect(answer.status == 200)
+            }
+            let binary = try await Command.run(
+                "/usr/bin/curl",
+                [
+                    "--silent", "--show-error", "--cacert", stage.materials.root, "--header",
+                    "Authorization: Bearer \(stage.key)", "--data-binary", "@/usr/bin/true",
+                    "--output", "/dev/null", "--write-out", "%{http_code}",
+                    "https://localhost:\(stage.port)/score",
+                ])
+            #expect(binary.output == "200")
+            #expect(await stage.gateway.end() == 0)
+
+            let shown = try await SealedLogStage.command(
+                stage, "logs", "cat", "--format", "cloudevents", "--endpoint", "iris")
+            #expect(shown.code == 0, "\(shown.errors)")
+            let lines = shown.output.split(separator: "\n").map(String.init)
+            #expect(lines.count == 6)
+            #expect(lines[0].contains(#""data":{"input": [1.0]}"#))
+            #expect(lines[0].contains(#""type":"azureml.inference.request""#))
+            #expect(lines[0].contains(#""path":"/score","method":"POST""#))
+            #expect(lines[1].contains(#""type":"azureml.inference.response""#))
+            #expect(!lines[1].contains(#""path""#))
+            #expect(lines[2].contains(#""data":"plain text""#))
+            #expect(lines[4].contains(#""data_base64""#))
+            #expect(!shown.output.contains("Bearer"))
+
+            let folder = stage.materials.path + "/exported"
+            let exported = try await SealedLogStage.command(stage, "logs", "export", folder)
+            #expect(exported.code == 0, "\(exported.errors)")
+            #expect(exported.output.contains("6 entries exported"))
+            let files = try FileManager.default.subpathsOfDirectory(atPath: folder)
+            let hour = #/iris/blue/(request|response)/\d{4}/\d\d/\d\d/\d\d/[0-9a-f]{32}\.jsonl/#
+            let collections = files.filter { $0.hasSuffix(".jsonl") }
+            #expect(collections.count == 2)
+            for file in collections {
+                let isInLayout = try hour.wholeMatch(in: file) != nil
+                #expect(isInLayout, "\(file)")
+                for line in try String(contentsOfFile: folder + "/" + file, encoding: .utf8)
+                    .split(separator: "\n")
+                {
+                    let event = try JSONSerialization.jsonObject(with: Data(line.utf8))
+                    let members = try #require(event as? [String: Any])
+                    #expect(members["specversion"] as? String == "1.0")
+                }
+            }
+            let blob = try #require(files.first { $0.hasSuffix(".bin") })
+            let copied = try Data(contentsOf: URL(fileURLWithPath: folder + "/" + blob))
+            let sent = try Data(contentsOf: URL(fileURLWithPath: "/usr/bin/true"))
+            #expect(copied == sent)
+            let mode = try FileManager.default.attributesOfItem(atPath: folder + "/" + blob)
+            #expect(mode[.posixPermissions] as? Int == 0o600)
+            // Nothing that is there is written over.
+            let again = try await SealedLogStage.command(stage, "logs", "export", folder)
+            #expect(again.code == 1)
+            #expect(again.errors.contains("is not empty"))
+            let accesses = try await SealedLogStage.command(stage, "logs", "cat", "--accesses")
+            #expect(accesses.output.contains(#""event":"exported""#))
+        }
+    }
+
+    @Test("a shredded log is gone, on a running gateway too, and a new one can begin")
+    func shred() async throws {
+        try await SealedLogStage.run(SealedLogStage.setup()) { stage in
+            #expect(try await stage.exchange(stage.request(body: "one")).status == 200)
+            let copy = stage.materials.path + "/copy"
+            _ = try await Command.run(
+                "/bin/cp", ["-r", stage.materials.path + "/log", copy])
+            let asked = try await SealedLogStage.command(stage, "logs", "shred", "iris")
+            #expect(asked.code == 1)
+            #expect(asked.errors.contains("nothing was destroyed"))
+            #expect(try await stage.exchange(stage.request(body: "two")).status == 200)
+
+            let shredded = try await SealedLogStage.command(
+                stage, "logs", "shred", "iris", "--yes")
+            #expect(shredded.code == 0, "\(shredded.errors)\(shredded.output)")
+            for step in [
+                "suspended the wrapping key", "removed 1 wrapped log keys",
+                "destroyed 1 versions", "replaced the root key", "write-ahead log",
+                "removed 1 segments",
+            ] {
+                #expect(shredded.output.contains(step), "\(step)")
+            }
+            // The access stream's segment is all that is left.
+            let left = try await SealedLogStage.command(stage, "logs", "list")
+            #expect(!left.output.contains("iris"))
+            #expect(try await stage.exchange(stage.request(body: "three")).status == 503)
+            // The log that was copied before cannot be read with the keys there are now.
+            for file in try FileManager.default.subpathsOfDirectory(atPath: copy) {
+                let target = stage.materials.path + "/log/" + file
+                if !FileManager.default.fileExists(atPath: target) {
+                    try FileManager.default.copyItem(atPath: copy + "/" + file, toPath: target)
+                }
+            }
+            let read = try await SealedLogStage.command(stage, "logs", "cat")
+            #expect(!read.output.contains("one"))
+
+            let rotated = try await SealedLogStage.command(
+                stage, "keys", "wrapping", "rotate", "iris")
+            #expect(rotated.code == 0, "\(rotated.errors)")
+            #expect(try await stage.exchange(stage.request(body: "four")).status == 200)
+            #expect(await stage.gateway.end() == 0)
+            let bodies = try await SealedLogStage.entries(stage).filter { $0.kind == "request" }
+                .compactMap(\.body)
+            #expect(bodies == ["four"])
+            let accesses = try await SealedLogStage.command(stage, "logs", "cat", "--accesses")
+            #expect(accesses.output.contains(#""event":"shredded""#))
+            // The root key that was replaced opens keys and all for the next start.
+            let next = try await GatewayProcess.start(
+                configuration: stage.materials.path + "/gateway.yaml")
+            #expect(await next.end() == 0)
+            let verified = try await SealedLogStage.command(
+                stage, "logs", "verify", "--endpoint", "iris")
+            #expect(verified.code == 0, "\(verified.output)")
+        }
+    }
+
+    @Test("the reading of a log that cannot be written is logged elsewhere")
+    func audit() async throws {
+        try await SealedLogStage.run(SealedLogStage.setup()) { stage in
+            #expect(try await stage.exchange(stage.request(body: "one")).status == 200)
+            #expect(await stage.gateway.end() == 0)
+            let before = try SealedLogStage.segments(stage)
+            let folder = stage.materials.path + "/accesses"
+            let read = try await SealedLogStage.command(
+                stage, "logs", "cat", "--audit", folder)
+            #expect(read.code == 0, "\(read.errors)")
+            #expect(read.output.contains(#""body":"one""#))
+            #expect(try SealedLogStage.segments(stage) == before)
+            let accesses = try await SealedLogStage.command(
+                stage, "logs", "cat", "--accesses", "--audit", folder)
+            #expect(accesses.output.contains(#""event":"accessed""#))
+            // Where the reading cannot be logged, nothing is shown.
+            let refused = try await SealedLogStage.command(
+                stage, "logs", "cat", "--audit", "/proc/accesses")
+            #expect(refused.code == 3)
+            #expect(refused.output.isEmpty)
+        }
+    }
+}
