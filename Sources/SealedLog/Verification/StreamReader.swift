@@ -319,7 +319,9 @@ package final class StreamReader {
                 self.report.notes.append(.open(name, torn: fault == .torn))
             case .aead, .padding, .finalContent:
                 // The segment after it says whether its writer found it so.
-                if !isLast { present.headAsFound = try self.headAsFound(of: source) }
+                if !isLast, !self.isSearching {
+                    present.headAsFound = try self.headAsFound(of: source)
+                }
                 guard present.headAsFound == nil else { return }
                 self.report.findings.append(.segment(name, fault, frame: frame))
             default:
