@@ -19,9 +19,11 @@ struct AccessLogLine {
         let configuration = self.endpoint?.configuration
         line.time("Time", WallClock.now())
         line.string("Method", self.head.map { $0.method.name } ?? "")
-        line.bytes("Path", self.head, self.head?.pathRange)
-        line.string("EndpointName", configuration?.name ?? "")
-        line.string("DeploymentName", self.deployment?.configuration.name ?? "")
+        // What has high business impact is not told by a path or a client's name either.
+        let isOpen = configuration?.isHBI != true
+        line.bytes("Path", self.head, isOpen ? self.head?.pathRange : nil)
+        line.string("EndpointName", configuration?.publicName ?? "")
+        line.string("DeploymentName", self.deployment?.configuration.publicName ?? "")
         line.string("Protocol", self.record.version.name)
         line.number("ResponseCode", self.record.status)
         line.string("ResponseCodeReason", self.reason)
@@ -30,7 +32,7 @@ struct AccessLogLine {
         if let status = self.record.grpcStatus { line.number("GrpcStatus", status) }
         line.number("RequestPayloadSize", self.record.requestBytes)
         line.number("ResponsePayloadSize", self.record.responseBytes)
-        line.bytes("UserAgent", self.head, self.userAgent)
+        line.bytes("UserAgent", self.head, isOpen ? self.userAgent : nil)
         line.id("XRequestId", self.ids.requestID, self.ids, self.head)
         line.id("XMSClientRequestId", self.ids.clientRequestID, self.ids, self.head)
         line.milliseconds("TotalDurationMs", self.end - self.record.start)

@@ -23,10 +23,15 @@ package struct EndpointConfiguration: Sendable, Equatable {
     package var allowsWebSocket = false
     /// Whether what passes has high business impact: as little as possible is said of it anywhere.
     package var isHBI = false
+    /// What stands for the name where it must not be told; nil unless ``isHBI``.
+    package var pseudonym: String?
     /// How its log is encrypted.
     package var encryption = EncryptionConfiguration()
     /// 1 to 20, in the order of the file.
     package var deployments: [DeploymentConfiguration]
+
+    /// The name as metrics, access log and the process's own log have it.
+    package var publicName: String { self.pseudonym ?? self.name }
 
     /// How durable its log is; nil if no deployment logs anything.
     package var durability: Durability? {
@@ -64,6 +69,9 @@ package struct DeploymentConfiguration: Sendable, Equatable {
 
     /// As callers name it in `azureml-model-deployment`; same form as an endpoint's name.
     package var name: String
+    /// What stands for the name where it must not be told; nil unless the endpoint is of high business
+    /// impact.
+    package var pseudonym: String?
     /// Share of the endpoint's traffic, 0 to 100; those of an endpoint sum to 0 or 100.
     package var trafficPercent: Int
     /// At least one.
@@ -82,6 +90,15 @@ package struct DeploymentConfiguration: Sendable, Equatable {
     package var collector: DataCollectorConfiguration?
     /// Of each worker, for each backend; not to be set in the file yet.
     package var poolLimits = PoolLimits()
+
+    /// The name as metrics, access log and the process's own log have it.
+    package var publicName: String { self.pseudonym ?? self.name }
+
+    /// The address of one of ``backends`` as metrics and logs have it: host names tell what runs there.
+    package func publicAddress(_ address: BackendAddress) -> String {
+        guard self.pseudonym != nil else { return address.description }
+        return "backend-\((self.backends.firstIndex(of: address) ?? -1) + 1)"
+    }
 
     /// Whether the backends are agents, with whom more is spoken than the client's request.
     package var leadsToAgent: Bool {

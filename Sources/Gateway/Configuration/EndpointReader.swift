@@ -24,7 +24,22 @@ struct EndpointReader {
             return self.endpoint(
                 name: name, at: value, isSole: entries.count == 1, routes: &routes)
         }
-        return endpoints.count == entries.count ? endpoints : nil
+        return endpoints.count == entries.count ? self.withPseudonyms(endpoints) : nil
+    }
+
+    /// Numbers the endpoints of high business impact, in the order of the file.
+    private func withPseudonyms(_ endpoints: [EndpointConfiguration]) -> [EndpointConfiguration] {
+        var count = 0
+        return endpoints.map { endpoint in
+            guard endpoint.isHBI else { return endpoint }
+            count += 1
+            var endpoint = endpoint
+            endpoint.pseudonym = "hbi-\(count)"
+            for index in endpoint.deployments.indices {
+                endpoint.deployments[index].pseudonym = "deployment-\(index + 1)"
+            }
+            return endpoint
+        }
     }
 
     private func endpoint(
@@ -37,8 +52,6 @@ struct EndpointReader {
         let later = ["mirror_traffic", "extended_mirroring"]
         guard let endpoint = place.mapping(keys: keys, later: later) else { return nil }
         let isHBI = endpoint["hbi"].map { $0.boolean() } ?? false
-        // The log would be as it must; the access log and the metrics name the endpoint still.
-        if isHBI == true { endpoint["hbi"]?.report("not supported yet: hbi: true") }
         let encryption = endpoint["encryption"].map {
             self.encryption($0, isHBI: isHBI == true)
         }
@@ -70,7 +83,10 @@ struct EndpointReader {
         {
             place.report("websocket needs protocol: http1 in every deployment: HTTP/2 has no 101")
         }
-        if let deployments { self.checkLog(deployments, isHBI: isHBI == true, at: place) }
+        if let deployments {
+            let cause = isHBI == true ? endpoint["hbi"] ?? place : place
+            self.checkLog(deployments, isHBI: isHBI == true, at: cause)
+        }
         guard let hosts, let authentication, let isHBI,
             let encryption = encryption ?? EncryptionConfiguration(), let wireCompatibility,
             let deployments,

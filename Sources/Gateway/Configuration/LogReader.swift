@@ -69,8 +69,19 @@ extension EndpointReader {
         if kinds.count > 1 {
             place.report("the deployments of an endpoint share a log: one durability for all")
         }
-        if isHBI, !kinds.isEmpty, kinds != [.strict] {
+        guard isHBI else { return }
+        if !kinds.isEmpty, kinds != [.strict] {
             place.report("hbi: true needs durability: strict")
+        }
+        let isAllLogged = deployments.allSatisfy { deployment in
+            guard let collector = deployment.collector else { return false }
+            return collector.samplingMillionths == 1_000_000
+                && (collector.logsRequests || collector.logsResponses)
+        }
+        if !isAllLogged {
+            place.report(
+                "hbi: true serves nothing unlogged: every deployment needs a data_collector with "
+                    + "sampling_rate 1 and a collection that is enabled")
         }
     }
 }

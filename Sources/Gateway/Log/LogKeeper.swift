@@ -272,7 +272,7 @@ final class LogKeeper: Sendable {
             self.thread.tell { writer, now in writer.revoke(stream.log.stream, now: now) }
             self.logger.error(
                 "wrapping key revoked: nothing of the endpoint is logged, its log keys are wiped",
-                metadata: ["endpoint": "\(name)", "error": "\(error)"])
+                metadata: ["endpoint": "\(stream.log.publicName)", "error": "\(error)"])
             return
         }
         let now = ContinuousClock.now
@@ -284,7 +284,7 @@ final class LogKeeper: Sendable {
         if stream.unknownSince == nil {
             self.logger.warning(
                 "the wrapping key's state is unknown; the log goes on for the grace period",
-                metadata: ["endpoint": "\(name)", "error": "\(error)"])
+                metadata: ["endpoint": "\(stream.log.publicName)", "error": "\(error)"])
         }
     }
 
@@ -307,7 +307,8 @@ final class LogKeeper: Sendable {
             key = try await WrappedLogKey.make(endpoint: name, streamID: streamID, self.vault)
         } catch {
             self.logger.error(
-                "no new log key", metadata: ["endpoint": "\(name)", "error": "\(error)"])
+                "no new log key",
+                metadata: ["endpoint": "\(stream.log.publicName)", "error": "\(error)"])
             return
         }
         let failure =
@@ -317,7 +318,7 @@ final class LogKeeper: Sendable {
         if let failure {
             self.logger.error(
                 "a new log key could not be stored",
-                metadata: ["endpoint": "\(name)", "error": "\(failure)"])
+                metadata: ["endpoint": "\(stream.log.publicName)", "error": "\(failure)"])
             return
         }
         self.streams.withLock {
@@ -332,7 +333,8 @@ final class LogKeeper: Sendable {
         self.logger.notice(
             "log key renewed",
             metadata: [
-                "endpoint": "\(name)", "event": "\(event)", "key": "\(key.entry.wrappingKey)",
+                "endpoint": "\(stream.log.publicName)", "event": "\(event)",
+                "key": "\(key.entry.wrappingKey)",
             ])
     }
 
@@ -369,13 +371,13 @@ final class LogKeeper: Sendable {
             self.logger.notice(
                 "log keys wrapped anew",
                 metadata: [
-                    "endpoint": "\(name)", "rewrapped": "\(outcome.rewrapped)",
+                    "endpoint": "\(stream.log.publicName)", "rewrapped": "\(outcome.rewrapped)",
                     "unreadable": "\(outcome.unreadable.count)",
                 ])
         } catch {
             self.logger.warning(
                 "log keys stay under an older version of their wrapping key",
-                metadata: ["endpoint": "\(name)", "error": "\(error)"])
+                metadata: ["endpoint": "\(stream.log.publicName)", "error": "\(error)"])
         }
     }
 
@@ -474,10 +476,10 @@ private final class WritableWatch: Sendable {
             if let failure, isFailing {
                 self.logger.error(
                     "the log cannot be written",
-                    metadata: ["endpoint": "\(log.endpoint)", "error": "\(failure)"])
+                    metadata: ["endpoint": "\(log.publicName)", "error": "\(failure)"])
             } else {
                 self.logger.notice(
-                    "the log can be written again", metadata: ["endpoint": "\(log.endpoint)"])
+                    "the log can be written again", metadata: ["endpoint": "\(log.publicName)"])
             }
         }
     }

@@ -26,13 +26,18 @@ enum CertificateMetrics {
 
 /// How old endpoint keys are.
 enum KeyMetrics {
-    static func write(_ records: EndpointKeyRecords, to text: inout PrometheusText) {
+    static func write(
+        _ records: EndpointKeyRecords, _ configuration: GatewayConfiguration,
+        to text: inout PrometheusText
+    ) {
+        let names = Dictionary(
+            uniqueKeysWithValues: configuration.endpoints.map { ($0.name, $0.publicName) })
         text.gauge(
             "gateway_endpoint_key_created_seconds",
             "When an endpoint key was made, seconds of Unix time.",
             records.keys.filter { !$0.isFormer }.map {
                 (
-                    [("endpoint", $0.endpoint), ("slot", $0.slot.rawValue)],
+                    [("endpoint", names[$0.endpoint] ?? $0.endpoint), ("slot", $0.slot.rawValue)],
                     Double($0.createdMilliseconds) / 1000
                 )
             })

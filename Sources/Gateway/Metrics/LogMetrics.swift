@@ -32,9 +32,8 @@ enum LogMetrics {
             streams.map { (self.label($0.log), Double($0.staleKeys)) })
     }
 
-    /// A name of high business impact stands in no label.
     private static func label(_ log: EndpointLog) -> [(String, String)] {
-        [("endpoint", log.isHBI ? "hbi-\(log.stream)" : log.endpoint)]
+        [("endpoint", log.publicName)]
     }
 }
 

@@ -65,13 +65,13 @@ final class MetricsShard {
     func adopt(_ snapshot: Snapshot) {
         self.snapshot = snapshot
         self.endpointSlots = snapshot.endpoints.map {
-            self.slot(SlotLabel(endpoint: $0.configuration.name, deployment: ""))
+            self.slot(SlotLabel(endpoint: $0.configuration.publicName, deployment: ""))
         }
         self.deploymentSlots = snapshot.deployments.map {
             self.slot(
                 SlotLabel(
-                    endpoint: snapshot.endpoints[$0.endpointIndex].configuration.name,
-                    deployment: $0.configuration.name))
+                    endpoint: snapshot.endpoints[$0.endpointIndex].configuration.publicName,
+                    deployment: $0.configuration.publicName))
         }
     }
 
@@ -93,8 +93,8 @@ final class MetricsShard {
             // Begun under a former configuration, whose numbers may be others' now.
             slot = self.slot(
                 SlotLabel(
-                    endpoint: endpoint.configuration.name,
-                    deployment: deployment?.configuration.name ?? ""))
+                    endpoint: endpoint.configuration.publicName,
+                    deployment: deployment?.configuration.publicName ?? ""))
         case (nil, _):
             slot = 0
         }

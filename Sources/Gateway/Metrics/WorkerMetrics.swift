@@ -47,9 +47,10 @@ struct WorkerMetrics: Sendable {
             backends.map { backend in
                 Pool(
                     endpoint: worker.snapshot.endpoints[deployment.endpointIndex].configuration
-                        .name,
-                    deployment: deployment.configuration.name,
-                    backend: backend.address.description, open: backend.pool.open,
+                        .publicName,
+                    deployment: deployment.configuration.publicName,
+                    backend: deployment.configuration.publicAddress(backend.address),
+                    open: backend.pool.open,
                     idle: backend.pool.idleConnections, opened: backend.pool.opened,
                     failures: backend.pool.failures, isHealthy: backend.isHealthy)
             }

@@ -14,6 +14,8 @@ final class EndpointLog: Sendable {
     }
 
     let endpoint: String
+    /// Its name as metrics and the process's own log have it.
+    let publicName: String
     /// Which stream it is, as the writer counts them.
     let stream: Int
     let durability: Durability
@@ -30,6 +32,7 @@ final class EndpointLog: Sendable {
         isRequired: Bool
     ) {
         self.endpoint = configuration.name
+        self.publicName = configuration.publicName
         self.stream = stream
         self.durability = durability
         self.isHBI = configuration.isHBI

@@ -178,8 +178,9 @@ package final class Gateway: Sendable {
                                 logger.notice(
                                     isReady ? "backend ready" : "backend not ready",
                                     metadata: [
-                                        "deployment": "\(deployment.configuration.name)",
-                                        "backend": "\(readiness.address)",
+                                        "deployment": "\(deployment.configuration.publicName)",
+                                        "backend":
+                                            "\(deployment.configuration.publicAddress(readiness.address))",
                                     ])
                             }
                         }
@@ -243,7 +244,9 @@ extension Gateway {
             LogMetrics.write(counts, keeper, to: &text)
         }
         CertificateMetrics.write(snapshot.configuration, to: &text)
-        if let keys = try? self.store?.endpointKeys() { KeyMetrics.write(keys, to: &text) }
+        if let keys = try? self.store?.endpointKeys() {
+            KeyMetrics.write(keys, snapshot.configuration, to: &text)
+        }
         text.gauge(
             "gateway_workers", "Workers of this gateway.", [([], Double(self.workers.count))])
         return text.text

@@ -66,8 +66,8 @@ struct OperationsConfigurationTests {
             "a log in no folder", "workers: 2", "workers: 2\\nlog: {directory: none/log}",
             "the log cannot be opened", code: 3),
         .edit(
-            "high business impact, which comes later", "traffic", "hbi: true\\n    traffic",
-            "not supported yet: hbi: true"),
+            "high business impact without a log", "traffic", "hbi: true\\n    traffic",
+            "hbi: true serves nothing unlogged"),
         .edit(
             "vault, which comes later", "workers: 2", "workers: 2\\nvault: {base_url: x}",
             "not supported yet: vault"),

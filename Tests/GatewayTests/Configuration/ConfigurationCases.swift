@@ -31,7 +31,10 @@ extension ConfigurationFileTests {
             "workers: 2", "log: {directory: state/log}",
             "5:18: the log must not lie inside the state folder"),
         .init("hbi: false", "hbi: 1", "27:10: expected true or false, found \"1\""),
-        .init("hbi: false", "hbi: true", "27:10: not supported yet: hbi: true"),
+        .init(
+            "hbi: false", "hbi: true",
+            "27:10: hbi: true serves nothing unlogged: every deployment needs a data_collector with "
+                + "sampling_rate 1 and a collection that is enabled"),
         .init(
             "hbi: false", "encryption: {cmk_key_name: a}", "27:18: not supported yet: cmk_key_name"),
         .init(
