@@ -6,6 +6,7 @@ extension RawSpan {
     }
 
     /// The big-endian integer at `offset`; its bytes must lie inside.
+    @inlinable
     package func bigEndian<Number: FixedWidthInteger & BitwiseCopyable>(
         _ type: Number.Type, at offset: Int
     ) -> Number {
@@ -33,16 +34,36 @@ extension [UInt8] {
     }
 
     /// Appends a copy of `bytes`.
+    @inlinable
     package mutating func append(_ bytes: RawSpan) {
-        unsafe bytes.withUnsafeBytes { unsafe self.append(contentsOf: $0) }
+        unsafe self.append(count: bytes.byteCount) { target in
+            unsafe bytes.withUnsafeBytes { unsafe target.copyMemory(from: $0) }
+        }
+    }
+
+    /// Appends `count` bytes, all of which `body` must write.
+    @inlinable
+    package mutating func append(count: Int, _ body: (UnsafeMutableRawBufferPointer) -> Void) {
+        self.append(addingCapacity: count) { output in
+            unsafe output.withUnsafeMutableBufferPointer { buffer, initialized in
+                unsafe body(
+                    UnsafeMutableRawBufferPointer(
+                        start: buffer.baseAddress.map { unsafe $0 + initialized }, count: count))
+                initialized += count
+            }
+        }
     }
 
     /// Appends `number`, big-endian.
+    @inlinable
     package mutating func append(bigEndian number: some FixedWidthInteger & BitwiseCopyable) {
-        unsafe Swift.withUnsafeBytes(of: number.bigEndian) { unsafe self.append(contentsOf: $0) }
+        unsafe self.append(count: number.bitWidth / 8) {
+            unsafe $0.storeBytes(of: number.bigEndian, as: type(of: number))
+        }
     }
 
     /// Replaces the bytes from `offset` on by `number`, big-endian; they must be there.
+    @inlinable
     package mutating func replace(
         at offset: Int, withBigEndian number: some FixedWidthInteger & BitwiseCopyable
     ) {

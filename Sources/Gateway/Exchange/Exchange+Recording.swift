@@ -79,8 +79,10 @@ extension Exchange {
     }
 
     private func appendNames(_ recording: Recording, to batch: inout EntryBatch) {
-        batch.append(.endpoint, recording.log.endpoint)
-        if let deployment { batch.append(.deployment, deployment.configuration.name) }
+        let endpoint = recording.log.nameBytes
+        batch.append(.endpoint, endpoint.rawSpan)
+        guard let name = self.deployment?.nameBytes else { return }
+        batch.append(.deployment, name.rawSpan)
     }
 
     private func encodeRequest(
@@ -90,14 +92,18 @@ extension Exchange {
             .request, nanoseconds: recording.nanoseconds, requestID: recording.requestID)
         self.appendNames(recording, to: &batch)
         if let head {
-            batch.append(.method, "\(head.method.name)")
+            batch.append(.method, head.method.name)
             let bytes = head.bytes
             batch.append(.path, bytes.readableBytesSpan.extracting(head.pathRange))
         }
         Self.encode(&recording.request, withBody, to: &batch)
         self.appendText(self.ids.requestID, .requestIDText, to: &batch)
         self.appendText(self.ids.clientRequestID, .clientRequestIDText, to: &batch)
-        if let key = self.record.key { batch.append(.endpointKeyID, key.description) }
+        if let key = self.record.key {
+            batch.beginField(.endpointKeyID, byteCount: EndpointKeyID.byteCount)
+            batch.append(more: key.high, byteCount: 8)
+            batch.append(more: key.low, byteCount: EndpointKeyID.byteCount - 8)
+        }
         batch.end()
     }
 
@@ -112,7 +118,9 @@ extension Exchange {
         Self.encode(&recording.response, withBody, to: &batch)
         self.appendText(self.ids.requestID, .requestIDText, to: &batch)
         batch.append(.outcome, self.outcome.rawValue)
-        if let backend = recording.backend { batch.append(.backend, backend.text) }
+        if let address = recording.backend?.addressBytes {
+            batch.append(.backend, address.rawSpan)
+        }
         if !recording.log.isHBI { batch.append(.duration, UInt64(max(0, elapsed))) }
         batch.end()
     }
@@ -140,8 +148,10 @@ extension Exchange {
         switch id {
         case .absent: return
         case .made:
-            var text = ByteBuffer()
-            text.write(atMost: UUIDText.byteCount) { self.ids.made.write(to: &$0) }
+            guard let recorder = self.worker.recorder else { return }
+            recorder.text.clear()
+            recorder.text.write(atMost: UUIDText.byteCount) { self.ids.made.write(to: &$0) }
+            let text = recorder.text
             batch.append(tag, text.readableBytesSpan)
         case .field(let range):
             guard let head else { return }

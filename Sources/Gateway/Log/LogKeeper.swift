@@ -85,7 +85,7 @@ final class LogKeeper: Sendable {
             let anchors = AnchorKeeper(store, logger)
             let days = UInt64(configuration.retentionDays)
             let writable = WritableWatch(logger)
-            self.thread = try LogThread(doorbell) {
+            self.thread = try LogThread(queue, doorbell) {
                 LogWriter(
                     queue, retentionMilliseconds: days * 86_400_000, report: settled,
                     keep: { anchors.keep($0) })
@@ -491,8 +491,8 @@ extension LogWriter {
         guard let stream = self[number], let id = try? LogIdentifier.random() else { return }
         var batch = EntryBatch()
         batch.begin(.event, nanoseconds: stream.isHBI ? 0 : now.unixNanoseconds, requestID: id)
-        batch.append(.endpoint, endpoint)
-        batch.append(.event, #"{"event":"\#(event)"}"#)
+        batch.append(.endpoint, utf8: endpoint)
+        batch.append(.event, utf8: #"{"event":"\#(event)"}"#)
         batch.end()
         _ = stream.append(batch, now: now)
         stream.write(now: now)

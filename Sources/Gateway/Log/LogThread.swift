@@ -10,6 +10,9 @@ final class LogThread: Sendable {
         var isStopped = false
     }
 
+    /// 2 ms: with as much until a worker hands its entries over, less than `bounded` allows.
+    private static let pause: UInt64 = 2_000_000
+
     private let inbox = Mutex(Inbox())
     private let doorbell: Doorbell
     private let thread: Mutex<WriterThread?>
@@ -17,12 +20,13 @@ final class LogThread: Sendable {
     /// Starts it.
     ///
     /// - Parameters:
+    ///   - queue: Where entries come from.
     ///   - doorbell: The queue's.
     ///   - make: Makes the writer, on the thread.
     ///   - turned: Called after each turn, with the writer.
     /// - Throws: `.file` if there is no thread to be had.
     init(
-        _ doorbell: Doorbell, make: @escaping @Sendable () -> LogWriter,
+        _ queue: EntryQueue, _ doorbell: Doorbell, make: @escaping @Sendable () -> LogWriter,
         turned: @escaping @Sendable (LogWriter) -> Void
     ) throws(SealedLogError) {
         self.doorbell = doorbell
@@ -36,11 +40,14 @@ final class LogThread: Sendable {
                 if inbox.isStopped { break }
                 let deadline = writer.step(now: now)
                 turned(writer)
+                // While entries come it looks again by itself, which costs less than to be woken.
+                guard queue.watch(writer.isBusy) else { continue }
                 let wait = deadline.map { deadline in
                     let now = SystemClocks.now.monotonicNanoseconds
                     return deadline > now ? deadline - now : 0
                 }
-                doorbell.wait(nanoseconds: wait)
+                doorbell.wait(
+                    nanoseconds: writer.isBusy ? min(wait ?? Self.pause, Self.pause) : wait)
             }
             writer.close(now: SystemClocks.now)
         }

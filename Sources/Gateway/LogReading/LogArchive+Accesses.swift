@@ -52,8 +52,8 @@ extension LogArchive {
         var batch = EntryBatch()
         for (endpoint, event) in events {
             batch.begin(.event, nanoseconds: now.unixNanoseconds, requestID: try .random())
-            if let endpoint { batch.append(.endpoint, endpoint) }
-            batch.append(.event, event)
+            if let endpoint { batch.append(.endpoint, utf8: endpoint) }
+            batch.append(.event, utf8: event)
             batch.end()
         }
         _ = writer.append(batch, now: now)

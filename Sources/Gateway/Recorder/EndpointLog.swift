@@ -14,6 +14,8 @@ final class EndpointLog: Sendable {
     }
 
     let endpoint: String
+    /// The same, for entries.
+    let nameBytes: [UInt8]
     /// Its name as metrics and the process's own log have it.
     let publicName: String
     /// Which stream it is, as the writer counts them.
@@ -32,6 +34,7 @@ final class EndpointLog: Sendable {
         isRequired: Bool
     ) {
         self.endpoint = configuration.name
+        self.nameBytes = Array(configuration.name.utf8)
         self.publicName = configuration.publicName
         self.stream = stream
         self.durability = durability

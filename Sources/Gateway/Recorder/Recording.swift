@@ -126,18 +126,36 @@ extension Recording.Message {
 /// The fields that are never logged.
 struct SecretFields: Sendable {
     private let names: [[UInt8]]
+    /// How names and suffixes end: bit n stands for those whose ``end(_:_:)`` is n.
+    private let ends: UInt64
 
     /// - Parameter names: Further ones, in lower case.
     init(_ names: [String]) {
         self.names = (["x-forwarded-client-cert", "x-client-cert"] + names).map { Array($0.utf8) }
+        let suffixes = Self.suffixes.map { Array("\($0)".utf8) }
+        self.ends = (self.names + suffixes).reduce(0) { bits, name in
+            // One of a single byte ends after any other.
+            guard name.count > 1 else { return .max }
+            return bits | 1 << Self.end(name[name.count - 2], name[name.count - 1])
+        }
     }
 
     func contains(_ field: HeadField, _ bytes: Span<UInt8>) -> Bool {
         if Self.known.contains(field.name) { return true }
         let name = bytes.extracting(field.nameRange)
+        // Most names are told apart from all of these by how they end.
+        guard name.count > 1,
+            self.ends &>> Self.end(name[name.count - 2], name[name.count - 1]) & 1 == 1
+        else { return false }
         for suffix in Self.suffixes where name.ends(with: suffix) { return true }
         for secret in self.names where name.isSame(as: secret) { return true }
         return false
+    }
+
+    /// A number below 64 for the two bytes a name ends with, the same in upper and lower case.
+    @inline(__always)
+    private static func end(_ first: UInt8, _ second: UInt8) -> UInt64 {
+        UInt64((first | 0x20) &* 5 &+ (second | 0x20)) & 63
     }
 
     private static let known: FieldNameSet = [.authorization, .cookie, .setCookie, .proxy, .xSSL]

@@ -64,7 +64,8 @@ final class Deployment: Sendable {
     let readiness: [BackendReadiness]
     /// What answers of this deployment get.
     let answerFields: FieldBlock
-    private let nameBytes: [UInt8]
+    /// The name, for the log.
+    let nameBytes: [UInt8]
 
     init(
         index: Int, endpointIndex: Int, configuration: DeploymentConfiguration,

@@ -8,7 +8,7 @@ internal import NIOCore
 final class Backend {
     let address: BackendAddress
     /// ``address`` as the configuration has it.
-    let text: String
+    let addressBytes: [UInt8]
     let pool: any StreamPool
     private let readiness: BackendReadiness?
     /// Exchanges that wait for it or use it.
@@ -18,7 +18,7 @@ final class Backend {
 
     init(address: BackendAddress, pool: any StreamPool, readiness: BackendReadiness? = nil) {
         self.address = address
-        self.text = address.description
+        self.addressBytes = Array(address.description.utf8)
         self.pool = pool
         self.readiness = readiness
     }

@@ -11,7 +11,7 @@ internal import Cryptography
 /// | 16 | 8 | time, Unix nanoseconds |
 /// | 24 | 16 | request id |
 /// | 40 | … | fields: tag (2), bytes of the value (4), value; tags ascending |
-package struct LogEntry: Equatable, Sendable {
+@usableFromInline package struct LogEntry: Equatable, Sendable {
     /// What an entry is about.
     package enum Kind: UInt8, Sendable {
         case request = 1
@@ -22,6 +22,7 @@ package struct LogEntry: Equatable, Sendable {
     /// What a field says.
     ///
     /// Numbers are big-endian.
+    @usableFromInline
     package enum Tag: UInt16, Sendable, CaseIterable {
         case endpoint = 1
         case deployment = 2
@@ -118,7 +119,7 @@ extension LogEntry {
 /// Entries in their encoded form, one after another; the sequence numbers are still to come.
 ///
 /// A worker fills one and hands it over whole; the log's writer gives the numbers.
-package struct EntryBatch: Sendable {
+@usableFromInline package struct EntryBatch: Sendable {
     /// The encoded entries.
     package private(set) var bytes: [UInt8]
     /// How many entries there are.
@@ -139,44 +140,90 @@ package struct EntryBatch: Sendable {
     ) {
         self.start = self.bytes.count
         self.lastTag = 0
-        self.bytes.append(bigEndian: UInt32(0))
-        self.bytes.append(bigEndian: UInt32(kind.rawValue) << 24)
-        self.bytes.append(bigEndian: UInt64(0))
-        self.bytes.append(bigEndian: nanoseconds)
-        self.bytes.append(requestID)
+        unsafe self.bytes.append(count: LogEntry.smallestBytes) { entry in
+            // The length and the sequence number come later.
+            unsafe entry.storeBytes(of: UInt32(0), as: UInt32.self)
+            unsafe entry.storeBytes(
+                of: (UInt32(kind.rawValue) << 24).bigEndian, toByteOffset: 4, as: UInt32.self)
+            let numbers: [4 of UInt64] = [0, nanoseconds, requestID.high, requestID.low]
+            for index in numbers.indices {
+                unsafe entry.storeBytes(
+                    of: numbers[index].bigEndian,
+                    toByteOffset: LogEntry.sequenceOffset + 8 * index, as: UInt64.self)
+            }
+        }
     }
 
     /// Appends a field with the bytes of `value`.
     package mutating func append(_ tag: LogEntry.Tag, _ value: RawSpan) {
-        self.beginField(tag, byteCount: value.byteCount)
-        self.bytes.append(value)
+        self.noteTag(tag)
+        unsafe self.bytes.append(count: 6 + value.byteCount) { field in
+            unsafe Self.store(tag, byteCount: value.byteCount, to: field)
+            unsafe value.withUnsafeBytes {
+                unsafe UnsafeMutableRawBufferPointer(rebasing: field[6...]).copyMemory(from: $0)
+            }
+        }
     }
 
-    /// Appends a field with the UTF-8 bytes of `value`.
-    package mutating func append(_ tag: LogEntry.Tag, _ value: String) {
+    /// Appends a field with the bytes of `value`.
+    package mutating func append(_ tag: LogEntry.Tag, _ value: StaticString) {
+        let count = value.utf8CodeUnitCount
+        self.noteTag(tag)
+        unsafe self.bytes.append(count: 6 + count) { field in
+            unsafe Self.store(tag, byteCount: count, to: field)
+            unsafe UnsafeMutableRawBufferPointer(rebasing: field[6...]).copyMemory(
+                from: UnsafeRawBufferPointer(start: value.utf8Start, count: count))
+        }
+    }
+
+    /// Appends a field with the UTF-8 bytes of `value`; named, so that a literal is never taken for a
+    /// String.
+    package mutating func append(_ tag: LogEntry.Tag, utf8 value: String) {
         self.beginField(tag, byteCount: value.utf8.count)
         self.bytes.append(contentsOf: value.utf8)
     }
 
     /// Appends a field with a number; its width must be the one the tag has.
+    @inlinable
     package mutating func append(
         _ tag: LogEntry.Tag, _ value: some FixedWidthInteger & BitwiseCopyable
     ) {
         self.beginField(tag, byteCount: value.bitWidth / 8)
-        self.bytes.append(bigEndian: value)
+        self.append(more: UInt64(truncatingIfNeeded: value), byteCount: value.bitWidth / 8)
     }
 
     /// Appends the head of a field whose `byteCount` bytes follow by ``append(more:)``.
+    @usableFromInline
     package mutating func beginField(_ tag: LogEntry.Tag, byteCount: Int) {
-        precondition(tag.rawValue > self.lastTag, "tags ascend")
-        self.lastTag = tag.rawValue
-        self.bytes.append(bigEndian: tag.rawValue)
-        self.bytes.append(bigEndian: UInt32(byteCount))
+        self.noteTag(tag)
+        unsafe self.bytes.append(count: 6) { field in
+            unsafe Self.store(tag, byteCount: byteCount, to: field)
+        }
     }
 
-    /// Appends bytes of the field that was begun.
-    package mutating func append(more bytes: RawSpan) {
-        self.bytes.append(bytes)
+    private mutating func noteTag(_ tag: LogEntry.Tag) {
+        precondition(tag.rawValue > self.lastTag, "tags ascend")
+        self.lastTag = tag.rawValue
+    }
+
+    private static func store(
+        _ tag: LogEntry.Tag, byteCount: Int, to field: UnsafeMutableRawBufferPointer
+    ) {
+        unsafe field.storeBytes(of: tag.rawValue.bigEndian, as: UInt16.self)
+        unsafe field.storeBytes(
+            of: UInt32(byteCount).bigEndian, toByteOffset: 2, as: UInt32.self)
+    }
+
+    /// Appends the lowest `byteCount` bytes of a number, big-endian, as part of the field that was
+    /// begun.
+    @usableFromInline
+    package mutating func append(more number: UInt64, byteCount: Int) {
+        unsafe self.bytes.append(count: byteCount) { target in
+            for index in 0..<byteCount {
+                unsafe target[index] = UInt8(
+                    truncatingIfNeeded: number &>> UInt64(8 * (byteCount - 1 - index)))
+            }
+        }
     }
 
     /// Ends the entry.

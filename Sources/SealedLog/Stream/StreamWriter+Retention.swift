@@ -28,7 +28,7 @@ extension StreamWriter {
             requestID: try .random())
         batch.append(
             .event,
-            RemovalEvent(
+            utf8: RemovalEvent(
                 name: .expired, streamID: self.streamID, first: names[0].number,
                 last: names[count - 1].number, head: next.previousHead, reason: "retention"
             ).text)

@@ -2,16 +2,16 @@
 package enum Durability: String, Sendable, CaseIterable {
     /// An answer ends only once its entry is durable: synchronised after 64 KiB or 2 ms, together.
     case strict
-    /// Written within 5 ms; durable within 50 ms or 1 MiB.
+    /// Written as it comes, which its producers see to within 5 ms; durable within 50 ms or 1 MiB.
     case bounded
     /// Written within 50 ms; durable within 1 s.
     case relaxed
 
-    /// How long an entry waits at most before it is written, in nanoseconds.
+    /// How long an entry waits in the writer at most before it is written, in nanoseconds.
     package var writeDelay: UInt64 {
         switch self {
         case .strict: 2_000_000
-        case .bounded: 5_000_000
+        case .bounded: 0
         case .relaxed: 50_000_000
         }
     }

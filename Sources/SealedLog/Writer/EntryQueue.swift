@@ -53,6 +53,8 @@ package final class EntryQueue: Sendable {
     package let capacityBytes: Int
 
     private let usedBytes = Atomic<Int>(0)
+    /// Whether the writer looks again soon by itself, so that nobody need wake it.
+    private let isWatched = Atomic<Bool>(false)
     private let state = Mutex(Taken())
     private let doorbell: Doorbell
 
@@ -95,8 +97,21 @@ package final class EntryQueue: Sendable {
             state.items.append(item)
             return state.items.count == 1
         }
-        if wasEmpty { self.doorbell.ring() }
+        // To wake a thread costs tens of microseconds: only where somebody waits, or it sleeps.
+        if item.ticket != nil
+            || (wasEmpty && !self.isWatched.load(ordering: .sequentiallyConsistent))
+        {
+            self.doorbell.ring()
+        }
         return true
+    }
+
+    /// Says that the writer looks again soon by itself, or that it is going to sleep.
+    ///
+    /// - Returns: Whether it may: false if something came in meanwhile.
+    package func watch(_ isWatched: Bool) -> Bool {
+        self.isWatched.store(isWatched, ordering: .sequentiallyConsistent)
+        return isWatched || self.state.withLock { $0.items.isEmpty }
     }
 
     /// Counts what the workers left out.

@@ -21,6 +21,9 @@ package final class LogWriter {
         var nextTry: UInt64 = 0
     }
 
+    /// Whether the last ``step(now:)`` found entries.
+    package private(set) var isBusy = false
+
     private let queue: EntryQueue
     private let retentionMilliseconds: UInt64
     private var streams: [Int: Stream] = [:]
@@ -58,6 +61,7 @@ package final class LogWriter {
     /// - Returns: When something is due next, in monotonic nanoseconds; nil if nothing waits.
     package func step(now: LogTime) -> UInt64? {
         let taken = self.queue.takeAll()
+        self.isBusy = !taken.items.isEmpty
         var outcomes: [Outcome] = []
         for item in taken.items {
             self.append(item, now, &outcomes)
