@@ -20,7 +20,7 @@ from backend import Backend
 from certificates import Certificates
 from counts import Instructions, SystemCalls
 from events import EventServer
-from gateways import Route, Scoregate
+from gateways import Route, Scoregate, ScoregateBounded, ScoregateStrict
 from load import BODY_BYTES, LARGE_BYTES, Load
 from peers import installed_peers
 
@@ -29,6 +29,8 @@ ROWS = ["h1-h1", "h1-h2", "h2-h1", "h2-h2", "sse", "body-1m", "handshake-full",
         "handshake-resumed", "start", "idle"]
 # A gateway that failed so often in a row is left alone for the rest of it.
 ATTEMPTS = 2
+# Requests a second at which the latency of the strict log is taken.
+STRICT_RATE = 1000
 # Seconds for one measurement, unless the row says otherwise: ten times what the longest takes.
 LIMIT = 90
 
@@ -62,22 +64,33 @@ class Bench:
             http1 = self.fleet(Route("http1", backend.port))
         if self.wanted & {"h1-h2", "h2-h2"}:
             http2 = self.fleet(Route("http2", backend.http2_port, version="http2"))
+        ours = [Scoregate] if Scoregate in self.kinds else []
+        logged1 = logged2 = []
+        if ours and self.wanted & {"h1-h1"}:
+            logged1 = self.fleet(Route("http1", backend.port), [ScoregateBounded, ScoregateStrict])
+        if ours and self.wanted & {"h2-h2"}:
+            logged2 = self.fleet(Route("http2", backend.http2_port, version="http2"),
+                                 [ScoregateBounded, ScoregateStrict])
 
         # In one alternation, because HTTP/1.1 clients' two rows are compared with each other.
         self.alternate(*(rows.Saturation(row, fleet, self.loads(fleet), self.seconds)
-                         for row, fleet in (("h1-h1", http1), ("h1-h2", http2),
-                                            ("h2-h1", http1), ("h2-h2", http2))))
-        load = self.loads(http1)
+                         for row, fleet in (("h1-h1", http1 + logged1), ("h1-h2", http2),
+                                            ("h2-h1", http1), ("h2-h2", http2 + logged2))))
+        load = self.loads(http1 + logged1)
         saturation = self.results.get("h1-h1")
         if saturation:
             # Half the slowest gateway's saturation, or less where generator and backend, which
             # share a processor, would be the ones that queue.
             requests, seconds = next(iter(load.values())).saturate(backend.direct_port, 1)
             rate = min(requests / seconds / 4,
-                       *(one["requests_per_second"] / 2 for one in saturation.values()))
+                       *(one["requests_per_second"] / 2 for name, one in saturation.items()
+                         if name != ScoregateStrict.name))
             self.progress(f"latency at {rate:.0f}/s")
-            self.alternate(rows.AddedLatency(http1, load, rate, backend.direct_port,
-                                             self.seconds))
+            self.alternate(rows.AddedLatency(http1 + logged1[:1], load, rate,
+                                             backend.direct_port, self.seconds))
+            # What it adds at any rate is the wait for the disk.
+            self.alternate(rows.AddedLatency(logged1[1:], load, min(rate, STRICT_RATE),
+                                             backend.direct_port, self.seconds))
             if shutil.which("strace"):
                 self.alternate(SystemCalls(http1, load, self.short), rounds=1)
         if "sse" in self.wanted:
@@ -94,10 +107,10 @@ class Bench:
         if self.instructions:
             self.alternate(Instructions(http1, load), rounds=1)
 
-    def fleet(self, route):
+    def fleet(self, route, kinds=None):
         """Every gateway that can, started before one backend. They stay until the run's end."""
         fleet = []
-        for kind in self.kinds:
+        for kind in kinds or self.kinds:
             if route.version not in kind.backend_versions:
                 continue
             with self.failing(f"{route.name} backend, {kind.name}"):

@@ -32,7 +32,7 @@ class Gateway:
     backend_versions = ("http1", "http2")
 
     def __init__(self, folder, certificates, route, key):
-        self.folder = os.path.join(folder, f"{self.name}-{route.name}")
+        self.folder = os.path.join(folder, f"{self.name}-{route.name}".replace(", ", "-"))
         os.makedirs(self.folder, mode=0o700)
         self.certificates, self.route, self.key = certificates, route, key
         self.port = free_port()
@@ -139,6 +139,31 @@ endpoints:
 
     def version(self):
         return first_line([self.binary, "--version"]) or "scoregate"
+
+
+class ScoregateBounded(Scoregate):
+    """Ours with heads and bodies of both directions in the sealed log."""
+
+    name = "scoregate, bounded"
+    DURABILITY = "bounded"
+
+    CONFIGURATION = Scoregate.CONFIGURATION.replace(
+        "workers: 1", "workers: 1\nlog: {{directory: {folder}/log}}") + """\
+        data_collector:
+          durability: DURABILITY
+          collections: {{request: {{enabled: true}}, response: {{enabled: true}}}}
+"""
+
+    def prepare(self):
+        self.CONFIGURATION = self.CONFIGURATION.replace("DURABILITY", self.DURABILITY)
+        super().prepare()
+
+
+class ScoregateStrict(ScoregateBounded):
+    """The same, and no answer ends before its entry is durable."""
+
+    name = "scoregate, strict"
+    DURABILITY = "strict"
 
 
 def first_line(command):

@@ -8,6 +8,8 @@ from gateways import first_line
 from rows import FIGURES
 
 OURS = "scoregate"
+# Ours with its log on; nobody else has one like it, so they are compared with ours without.
+LOGGED = {"bounded": "scoregate, bounded", "strict": "scoregate, strict"}
 # HTTP/1.1 clients do not see which version the backend is spoken to: whatever a peer does better
 # for them is what the figures of one row are compared with.
 ALSO_COMPARED_WITH = {"h1-h2": "h1-h1"}
@@ -23,6 +25,7 @@ def entries(results):
             if not values:
                 continue
             ours = values.pop(OURS, None)
+            logged = {log: values.pop(name) for log, name in LOGGED.items() if name in values}
             also = results.get(ALSO_COMPARED_WITH.get(row), {})
             rivals = [*values.values(), *(figures[figure] for name, figures in also.items()
                                           if name != OURS and figure in figures)]
@@ -31,6 +34,10 @@ def entries(results):
             ratio = ours / best if ours is not None and best is not None and best > 0 else None
             flat.append({"row": row, "log": "off", "figure": figure, "unit": unit,
                          "gateway": ours, "peers": values, "ratio_to_best_peer": ratio})
+            flat += [{"row": row, "log": log, "figure": figure, "unit": unit, "gateway": value,
+                      "peers": {} if ours is None else {f"{OURS}, log off": ours},
+                      "ratio_to_best_peer": value / ours if ours else None}
+                     for log, value in logged.items()]
     return flat
 
 
@@ -47,26 +54,29 @@ def write(folder, results, versions, command, rounds, seconds, failures):
 
 
 def markdown(flat, versions, command, rounds, seconds, failures):
-    names = [name for name in versions if name != OURS]
+    names = [name for name in versions if name != OURS and name not in LOGGED.values()]
     lines = [
         f"Medians of {rounds} rounds of {seconds} s in alternation. `{command}`",
         "",
         f"- machine: {machine()}",
-        f"- versions: {', '.join(versions.values())}; {first_line(['openssl', 'version'])};"
+        f"- versions: {', '.join(versions[name] for name in [OURS, *names] if name in versions)}; {first_line(['openssl', 'version'])};"
         f" {first_line(['wrk', '-v']).split(' [')[0]}; {first_line(['h2load', '--version'])}",
         "- to the client TLS 1.3, TLS_AES_128_GCM_SHA256, X25519, ECDSA P-256; key checked;"
         " mutual TLS to the backend; 650 bytes in, 170 out; one worker thread",
         "- `h1-h2` is HTTP/1.1 from the client and HTTP/2 to the backend, and so on",
         "",
-        "| row | figure | unit | " + " | ".join([OURS, *names]) + " | ratio to best peer |",
-        "|---|---|---|" + "---:|" * (len(names) + 2),
+        "| row | log | figure | unit | " + " | ".join([OURS, *names]) + " | ratio to best peer |",
+        "|---|---|---|---|" + "---:|" * (len(names) + 2),
     ]
     for entry in flat:
-        cells = [entry["row"], entry["figure"].replace("_", " "), entry["unit"],
+        cells = [entry["row"], entry["log"], entry["figure"].replace("_", " "), entry["unit"],
                  number(entry["gateway"]),
                  *(number(entry["peers"].get(name)) for name in names),
                  number(entry["ratio_to_best_peer"])]
         lines.append("| " + " | ".join(cells) + " |")
+    if any(entry["log"] != "off" for entry in flat):
+        lines += ["", "Rows with a log have both heads and bodies sealed; their ratio is to the same"
+                  " row without a log, for no peer has one."]
     if any(entry["row"] in ALSO_COMPARED_WITH for entry in flat):
         lines += ["", "The best peer of `h1-h2` is the best of `h1-h1` and `h1-h2`."]
     if failures:

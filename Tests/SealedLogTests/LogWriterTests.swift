@@ -28,7 +28,7 @@ import Testing
         let began = self.log.time.monotonicNanoseconds
         var next = self.writer.step(now: self.log.time)
         let stream = try #require(self.writer[0])
-        #expect(self.outcomes.value.isEmpty)
+        #expect(self.outcomes.value.isEmpty == (durability != .strict))
         if durability.writeDelay > 0 {
             #expect(next == began + min(durability.writeDelay, durability.synchronizeDelay))
             #expect(stream.hasPending)
@@ -107,7 +107,7 @@ import Testing
 
     @Test("Whoever waits when the wrapping key is revoked is told that it is lost")
     func revocation() throws {
-        self.writer.add(try self.log.open(), as: 0, .strict)
+        self.writer.add(try self.log.open(), as: 0, .relaxed)
         #expect(self.push(self.log.batch(1), ticket: 3))
         _ = self.writer.step(now: self.log.time)
         self.writer.revoke(0, now: self.log.time)

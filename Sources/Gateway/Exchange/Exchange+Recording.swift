@@ -57,6 +57,7 @@ extension Exchange {
     func endRecording() {
         guard let recording, let recorder = self.worker.recorder else { return }
         self.recording = nil
+        if let ticket = recording.requestTicket { recorder.forget(ticket) }
         if recording.collector.logsRequests, !recording.isRequestSealed {
             recorder.write(to: recording.log, recording.request) { batch, withBody in
                 self.encodeRequest(recording, withBody, to: &batch)
@@ -188,12 +189,14 @@ extension Exchange {
             self.passHeld()
             return true
         }
-        recording.isRequestSealed = true
-        held.ticket = recorder.writeDurably(
-            to: recording.log, recording.request, .init(exchange: self, isResponse: false)
-        ) { batch, withBody in
-            self.encodeRequest(recording, withBody, to: &batch)
+        self.sealRequest(recording, recorder)
+        if recording.isRequestDurable {
+            held.requestIsDurable()
+            self.passHeld()
+            return true
         }
+        held.ticket = recording.requestTicket
+        recording.requestTicket = nil
         guard held.ticket != nil else {
             self.fail(GatewayError(kind: .logUnavailable, source: .internal, cause: "log full"))
             return true
@@ -202,8 +205,32 @@ extension Exchange {
         return true
     }
 
+    /// Has the entry of a request made durable that came to its end, while the model works on it.
+    func sealWholeRequest() {
+        guard let recording, recording.log.durability == .strict,
+            recording.collector.logsRequests, self.upgrade == .none,
+            let recorder = self.worker.recorder
+        else { return }
+        self.sealRequest(recording, recorder)
+    }
+
+    private func sealRequest(_ recording: Recording, _ recorder: Recorder) {
+        guard !recording.isRequestSealed else { return }
+        recording.isRequestSealed = true
+        recording.requestTicket = recorder.writeDurably(
+            to: recording.log, recording.request, .init(exchange: self, isResponse: false)
+        ) { batch, withBody in
+            self.encodeRequest(recording, withBody, to: &batch)
+        }
+    }
+
     /// An entry is durable, or lost.
     func sealed(_ ticket: UInt64, isDurable: Bool) {
+        if let recording, recording.requestTicket == ticket {
+            recording.requestTicket = nil
+            recording.isRequestDurable = isDurable
+            return
+        }
         guard let held, held.ticket == ticket else { return }
         held.ticket = nil
         guard isDurable else {

@@ -152,6 +152,7 @@ extension Exchange: RequestReceiver {
     func receiveRequestEnd() {
         self.isRequestComplete = true
         self.record.requestEnd = .now()
+        self.sealWholeRequest()
         if case .forwarding(let upstream, _) = self.phase { upstream.sendEnd() }
     }
 
@@ -364,8 +365,7 @@ extension Exchange: ResponseReceiver {
         self.connection.setReading(isWritable)
     }
 
-    /// Whether to ask again, once, on a new connection: what the backend says it has not touched, and
-    /// what went to a stale one, if it is safe or the deployment allows it.
+    /// Whether to ask again, once: what was not touched, or went stale and may be repeated.
     private func mayRetry(_ upstream: any ClientStream, after error: StreamError) -> Bool {
         guard !self.hasRetried, !self.isAnswerBegun, let head, let deployment else { return false }
         if case .refused = error { return self.framing == .none || self.holdsBody }

@@ -43,6 +43,10 @@ final class Recording {
     var backend: Backend?
     /// Whether the request's entry has been written.
     var isRequestSealed = false
+    /// What is waited for until it is durable.
+    var requestTicket: UInt64?
+    /// Whether it is durable.
+    var isRequestDurable = false
 
     init(_ log: EndpointLog, _ collector: DataCollectorConfiguration) {
         self.log = log
@@ -55,6 +59,8 @@ final class Recording {
         self.collector = collector
         self.backend = nil
         self.isRequestSealed = false
+        self.requestTicket = nil
+        self.isRequestDurable = false
     }
 
     /// Forgets what it holds.

@@ -1,6 +1,7 @@
 /// How soon entries of an endpoint outlive the end of the process, and of the power.
 package enum Durability: String, Sendable, CaseIterable {
-    /// An answer ends only once its entry is durable: synchronised after 64 KiB or 2 ms, together.
+    /// An answer ends only once its entry is durable: what comes while the disk synchronises is
+    /// synchronised together after that.
     case strict
     /// Written as it comes, which its producers see to within 5 ms; durable within 50 ms or 1 MiB.
     case bounded
@@ -10,8 +11,7 @@ package enum Durability: String, Sendable, CaseIterable {
     /// How long an entry waits in the writer at most before it is written, in nanoseconds.
     package var writeDelay: UInt64 {
         switch self {
-        case .strict: 2_000_000
-        case .bounded: 0
+        case .strict, .bounded: 0
         case .relaxed: 50_000_000
         }
     }
@@ -19,7 +19,7 @@ package enum Durability: String, Sendable, CaseIterable {
     /// How long an entry waits at most before it is durable, in nanoseconds.
     package var synchronizeDelay: UInt64 {
         switch self {
-        case .strict: 2_000_000
+        case .strict: 0
         case .bounded: 50_000_000
         case .relaxed: 1_000_000_000
         }
