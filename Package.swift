@@ -134,6 +134,18 @@ let package = Package(
     swiftLanguageModes: [.v6]
 )
 
+// What libFuzzer feeds, built by .ci/fuzz with its own flags: an executable without a main.
+if Context.environment["SCOREGATE_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "Fuzz",
+            dependencies: [
+                "HTTPTransport", "TLS",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ], path: "Fuzz", exclude: ["seeds.py", "http1.dict"], swiftSettings: strict))
+}
+
 /// What every target is built with.
 var strict: [SwiftSetting] {
     [
