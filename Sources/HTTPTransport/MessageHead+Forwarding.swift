@@ -39,6 +39,44 @@ extension MessageHead {
                 name: field, isHopByHop: false, isCanonical: true))
     }
 
+    /// Leaves out the fields with this name, which is lower case; what is appended later stays.
+    package func remove(named name: [UInt8]) {
+        let buffer = self.bytes
+        let bytes = buffer.readableBytesUInt8Span
+        for index in self.fields.indices {
+            let range = self.fields[index].nameRange
+            guard range.count == name.count else { continue }
+            let isSame = name.indices.allSatisfy { place in
+                let byte = bytes[range.lowerBound + place]
+                return (0x41...0x5a ~= byte ? byte | 0x20 : byte) == name[place]
+            }
+            if isSame { self.fields[index].isHopByHop = true }
+        }
+    }
+
+    /// Adds a field whose value is a secret: written as `authorization` is, in no table of HPACK.
+    ///
+    /// - Parameters:
+    ///   - name: In lower case.
+    ///   - valueBytes: How many bytes `write` appends, no control bytes.
+    ///   - write: Appends the value.
+    package func appendSecret(
+        named name: [UInt8], valueBytes: Int, _ write: (inout ByteWriter) -> Void
+    ) {
+        let start = self.bytes.writerIndex
+        self.bytes.write(atMost: name.count + valueBytes + 4) { output in
+            output.append(name.span)
+            output.append(": ")
+            write(&output)
+            output.append("\r\n")
+        }
+        self.fields.append(
+            HeadField(
+                nameStart: UInt32(start), valueStart: UInt32(start + name.count + 2),
+                nameLength: UInt16(name.count), valueLength: UInt16(valueBytes),
+                name: .authorization, isHopByHop: false, isCanonical: true))
+    }
+
     /// Adds the fields of `block`.
     package func append(_ block: FieldBlock) {
         let start = UInt32(self.bytes.writerIndex)

@@ -10,8 +10,8 @@ struct RouterTests {
         _ name: String, hosts: [String], prefix: String? = nil,
         shares: [(String, Int)] = [("blue", 100)],
         index: Int = 0
-    ) -> Endpoint {
-        Endpoint(
+    ) throws -> Endpoint {
+        try Endpoint(
             index: index,
             configuration: EndpointConfiguration(
                 name: name, hosts: hosts, pathPrefix: prefix, authentication: .key,
@@ -60,9 +60,9 @@ struct RouterTests {
         ] as [(String?, String, String?, String)])
     func routes(host: String?, path: String, serverName: String?, expected: String) throws {
         let router = Router(endpoints: [
-            Self.endpoint("plain", hosts: ["a.example"]),
-            Self.endpoint("one", hosts: ["b.example"], prefix: "/one"),
-            Self.endpoint("two", hosts: ["b.example"], prefix: "/one/two"),
+            try Self.endpoint("plain", hosts: ["a.example"]),
+            try Self.endpoint("one", hosts: ["b.example"], prefix: "/one"),
+            try Self.endpoint("two", hosts: ["b.example"], prefix: "/one/two"),
         ])
         let match = router.route(
             try Self.head(host, path), serverName: serverName.map { Array($0.utf8) })
@@ -71,7 +71,7 @@ struct RouterTests {
 
     @Test("a sole endpoint without hosts answers to any host, and to none")
     func anyHost() throws {
-        let router = Router(endpoints: [Self.endpoint("sole", hosts: [])])
+        let router = Router(endpoints: [try Self.endpoint("sole", hosts: [])])
         for host in ["x", "127.0.0.1:8443", "[::1]:8443", nil] {
             #expect(Self.text(router.route(try Self.head(host, "/x"), serverName: nil)) == "sole 0")
         }
@@ -79,7 +79,7 @@ struct RouterTests {
 
     @Test("traffic is shared as configured, and a name overrides it")
     func shares() throws {
-        let endpoint = Self.endpoint(
+        let endpoint = try Self.endpoint(
             "e", hosts: [], shares: [("blue", 70), ("green", 30), ("dark", 0)])
         var random = FastRandom()
         let head = try Self.head("h", "/")
@@ -98,7 +98,7 @@ struct RouterTests {
         #expect(throws: GatewayError.self) {
             () throws in _ = try endpoint.deployment(for: unknown, random: &random)
         }
-        let none = Self.endpoint("n", hosts: [], shares: [("blue", 0)])
+        let none = try Self.endpoint("n", hosts: [], shares: [("blue", 0)])
         #expect(throws: GatewayError.self) {
             () throws in _ = try none.deployment(for: head, random: &random)
         }

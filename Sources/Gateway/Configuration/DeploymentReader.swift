@@ -64,7 +64,7 @@ struct DeploymentReader {
     ) -> DeploymentConfiguration? {
         let keys = [
             "backends", "backend_identity", "protocol", "request_settings", "retry_stale",
-            "readiness_probe", "data_collector",
+            "readiness_probe", "data_collector", "credentials",
         ]
         guard let deployment = place.mapping(keys: keys) else { return nil }
         let wire = deployment.choice("protocol", otherwise: DeploymentConfiguration.Version.http1)
@@ -80,6 +80,7 @@ struct DeploymentReader {
         let retries = deployment["retry_stale"].map { $0.boolean() }
         let probe = deployment["readiness_probe"].flatMap(self.readinessProbe)
         let collector = deployment["data_collector"].flatMap(self.dataCollector)
+        let credentials = deployment["credentials"].map(self.credentials) ?? []
         if probe != nil, wire == .http2, let backends, !backends.allSatisfy(\.isEncrypted) {
             deployment["readiness_probe"]?.report(
                 "readiness_probe asks over HTTP/1.1, which a backend of protocol: http2 without"
@@ -89,14 +90,15 @@ struct DeploymentReader {
             deployment["backends"]?.report(
                 "an agent's model is on its own host: http://127.0.0.1:PORT or unix:PATH")
         }
-        guard let backends, let identity, let wire, let timeout, let retries = retries ?? false
+        guard let backends, let identity, let wire, let timeout, let retries = retries ?? false,
+            let credentials
         else {
             return nil
         }
         return DeploymentConfiguration(
             name: name, trafficPercent: share, backends: backends, backendIdentity: identity,
             version: wire, requestTimeoutMilliseconds: timeout, retriesStaleConnections: retries,
-            readinessProbe: probe, collector: collector)
+            readinessProbe: probe, credentials: credentials, collector: collector)
     }
 
     private func readinessProbe(

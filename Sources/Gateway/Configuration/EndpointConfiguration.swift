@@ -86,6 +86,8 @@ package struct DeploymentConfiguration: Sendable, Equatable {
     package var retriesStaleConnections: Bool
     /// How a backend shows that it may get requests; nil takes it for ready.
     package var readinessProbe: ReadinessProbeConfiguration?
+    /// Secret fields its backends want to see.
+    package var credentials: [CredentialConfiguration] = []
     /// What is logged; nil logs nothing.
     package var collector: DataCollectorConfiguration?
     /// Of each worker, for each backend; not to be set in the file yet.

@@ -79,6 +79,7 @@ extension Exchange {
             let left = self.millisecondsLeft
             head.append(AgentHop.timeoutField, atMost: 20) { $0.append(decimal: left) }
         }
+        for credential in deployment.credentials { credential.add(to: head) }
     }
 
     /// The gateway before has made the head what the model is to have.
@@ -89,6 +90,7 @@ extension Exchange {
             head.append("te", "trailers")
         }
         head.isUpgrade = self.upgrade == .asked
+        for credential in deployment.credentials { credential.add(to: head) }
     }
 
     /// How long an answer may take from now on.

@@ -17,14 +17,16 @@ final class Endpoint: Sendable {
     init(
         index: Int, configuration: EndpointConfiguration, firstDeployment: Int,
         log: EndpointLog? = nil, former: Snapshot? = nil
-    ) {
+    ) throws(StartError) {
         self.index = index
         self.configuration = configuration
         self.log = log
-        let deployments = configuration.deployments.enumerated().map { offset, deployment in
-            Deployment(
-                index: firstDeployment + offset, endpointIndex: index,
-                configuration: deployment, former: former)
+        var deployments: [Deployment] = []
+        for deployment in configuration.deployments {
+            deployments.append(
+                try Deployment(
+                    index: firstDeployment + deployments.count, endpointIndex: index,
+                    configuration: deployment, former: former))
         }
         self.deployments = deployments
         self.sole = deployments.first { $0.configuration.trafficPercent == 100 }
@@ -66,11 +68,18 @@ final class Deployment: Sendable {
     let answerFields: FieldBlock
     /// The name, for the log.
     let nameBytes: [UInt8]
+    /// Secret fields its backends want to see.
+    let credentials: [BackendCredential]
 
     init(
         index: Int, endpointIndex: Int, configuration: DeploymentConfiguration,
         former: Snapshot? = nil
-    ) {
+    ) throws(StartError) {
+        var credentials: [BackendCredential] = []
+        for credential in configuration.credentials {
+            credentials.append(try BackendCredential(credential))
+        }
+        self.credentials = credentials
         self.index = index
         self.endpointIndex = endpointIndex
         self.configuration = configuration

@@ -1,7 +1,7 @@
 internal import Foundation
 internal import Synchronization
 
-/// Notices that certificates, keys or trust roots were replaced.
+/// Notices that certificates, keys, trust roots or backends' credentials were replaced.
 ///
 /// By size, time and inode, once a second: inotify misses what a mounted volume does to its
 /// symbolic links, which is how Kubernetes replaces secrets.
@@ -27,6 +27,11 @@ final class FileWatch: Sendable {
                 paths += [
                     identity.certificate.chain, identity.certificate.key, identity.trustRoots,
                 ]
+            }
+            for endpoint in configuration.endpoints {
+                for deployment in endpoint.deployments {
+                    paths += deployment.credentials.map(\.file)
+                }
             }
             self.init(paths)
         }

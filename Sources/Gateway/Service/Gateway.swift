@@ -94,7 +94,7 @@ package final class Gateway: Sendable {
         do {
             try self.checkUnchanged(present.configuration, configuration)
             let logs = try await self.keeper?.open(configuration.endpoints) ?? [:]
-            let snapshot = Snapshot(configuration, logs: logs, after: present)
+            let snapshot = try Snapshot(configuration, logs: logs, after: present)
             var contexts: [WorkerContexts] = []
             for worker in self.workers {
                 contexts.append(
@@ -321,7 +321,7 @@ extension Gateway {
         let keeper = try Self.openLog(configuration, store, reports, logger: logger)
         let snapshot: Snapshot
         do {
-            snapshot = Snapshot(
+            snapshot = try Snapshot(
                 configuration, logs: try await keeper?.open(configuration.endpoints) ?? [:])
         } catch {
             await keeper?.stop()

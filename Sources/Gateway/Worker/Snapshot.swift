@@ -53,16 +53,17 @@ final class Snapshot: Sendable {
     ///   - configuration: What it is made of.
     ///   - logs: The streams of the sealed log, by endpoint.
     ///   - former: Whose backends' readiness is taken over where they are asked as before.
+    /// - Throws: If a backend's credential cannot be read.
     init(
         _ configuration: GatewayConfiguration, logs: [String: EndpointLog] = [:],
         after former: Snapshot? = nil
-    ) {
+    ) throws(StartError) {
         self.configuration = configuration
         self.isAgent = configuration.isAgent
         var endpoints: [Endpoint] = []
         var deployments: [Deployment] = []
         for endpoint in configuration.endpoints {
-            let made = Endpoint(
+            let made = try Endpoint(
                 index: endpoints.count, configuration: endpoint,
                 firstDeployment: deployments.count, log: logs[endpoint.name], former: former)
             endpoints.append(made)

@@ -1,0 +1,55 @@
+internal import Cryptography
+internal import HTTPTransport
+
+/// A secret field for a deployment's backends, in memory that is locked and wiped.
+final class BackendCredential: Sendable {
+    private let name: [UInt8]
+    private let scheme: [UInt8]
+    private let secret: SecretBytes
+
+    /// Reads the secret from its file; one line end after it is no part of it.
+    ///
+    /// - Throws: ``StartError`` if the file cannot be read, is open to others, or holds anything but
+    ///   visible ASCII.
+    init(_ configuration: CredentialConfiguration) throws(StartError) {
+        self.name = Array(configuration.name.utf8)
+        self.scheme = configuration.scheme.map { Array("\($0) ".utf8) } ?? []
+        let file = configuration.file
+        do throws(CryptographyError) {
+            let contents = try SecretBytes(contentsOf: file, maximum: Self.maximumBytes)
+            var count = contents.count
+            for end in [UInt8(ascii: "\n"), UInt8(ascii: "\r")]
+            where count > 0 && contents.bytes[byte: count - 1] == end {
+                count -= 1
+            }
+            guard count > 0 else { throw .file(path: file, problem: .empty) }
+            for index in 0..<count where !(0x21...0x7e ~= contents.bytes[byte: index]) {
+                throw .malformed("it holds something else than visible ASCII")
+            }
+            self.secret = try SecretBytes(copying: contents.bytes.extracting(first: count))
+        } catch .file(_, let problem) {
+            throw .environment("the credential in \(file) cannot be used: \(problem)")
+        } catch {
+            throw .environment("the credential in \(file) cannot be used: \(error)")
+        }
+    }
+
+    /// Puts the field into a request, in place of what the client sent under its name.
+    func add(to head: MessageHead) {
+        head.remove(named: self.name)
+        head.appendSecret(
+            named: self.name, valueBytes: self.scheme.count + self.secret.count
+        ) { output in
+            let scheme = self.scheme
+            output.append(scheme.span)
+            Self.write(self.secret, to: &output)
+        }
+    }
+
+    private static func write(_ secret: borrowing SecretBytes, to output: inout ByteWriter) {
+        for index in 0..<secret.count { output.append(secret.bytes[byte: index]) }
+    }
+
+    /// 8 KiB: tokens of identity providers have two or three.
+    private static let maximumBytes = 8192
+}
