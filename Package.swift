@@ -22,7 +22,8 @@ let package = Package(
         .executableTarget(
             name: "scoregate",
             dependencies: [
-                "Gateway", "LoadTest", "State", "KeyVault", "SealedLog", "TLS", "Cryptography",
+                "Gateway", "LoadTest", "ServiceConfiguration", "State", "KeyVault", "SealedLog",
+                "TLS", "Cryptography",
                 "HTTPTransport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -32,13 +33,12 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "ControlServer", "State", "KeyVault", "SealedLog", "HTTPTransport", "TLS",
-                "Cryptography",
+                "ServiceConfiguration", "ControlServer", "State", "KeyVault", "SealedLog",
+                "HTTPTransport", "TLS", "Cryptography",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
-                .product(name: "Yams", package: "Yams"),
             ], swiftSettings: strict),
         .target(
             name: "LoadTest",
@@ -57,6 +57,10 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: strict),
+        .target(
+            name: "ServiceConfiguration",
+            dependencies: ["State", "Cryptography", .product(name: "Yams", package: "Yams")],
+            swiftSettings: strict),
         .target(
             name: "State",
             dependencies: ["Cryptography", .product(name: "GRDB", package: "GRDB.swift")],
@@ -93,6 +97,9 @@ let package = Package(
         .testTarget(
             name: "StateTests", dependencies: ["State", "Cryptography"], swiftSettings: strict),
         .testTarget(
+            name: "ServiceConfigurationTests", dependencies: ["ServiceConfiguration"],
+            swiftSettings: strict),
+        .testTarget(
             name: "KeyVaultTests",
             dependencies: [
                 "KeyVault", "State", "Cryptography",
@@ -117,7 +124,9 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Gateway", "State", "KeyVault", "SealedLog", "HTTPTransport", "TLS", "Cryptography",
+                "Gateway", "ServiceConfiguration", "State", "KeyVault", "SealedLog",
+                "HTTPTransport",
+                "TLS", "Cryptography",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Cryptography
+internal import ServiceConfiguration
 
 /// `scoregate certs`: a trust root, and the certificates it issues.
 struct CertsCommand: ParsableCommand {

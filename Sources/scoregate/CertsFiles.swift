@@ -1,5 +1,6 @@
 internal import Cryptography
 internal import Glibc
+internal import ServiceConfiguration
 
 /// The files of `scoregate certs`.
 enum CertificateFiles {

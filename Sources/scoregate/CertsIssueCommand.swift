@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Cryptography
+internal import ServiceConfiguration
 
 /// `scoregate certs issue`.
 struct CertsIssueCommand: ParsableCommand {

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Foundation
 internal import Gateway
+internal import ServiceConfiguration
 
 /// `scoregate check`: says whether a configuration is right.
 struct CheckCommand: ParsableCommand {
@@ -19,7 +20,7 @@ struct CheckCommand: ParsableCommand {
         let environment = ProcessInfo.processInfo.environment
         var problems: [ConfigurationProblem] = []
         do throws(InvalidConfiguration) {
-            _ = try ConfigurationFile.read(path: options.config, environment: environment)
+            _ = try GatewayConfiguration.read(path: options.config, environment: environment)
         } catch {
             problems = error.problems
         }

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Foundation
 internal import Gateway
+internal import ServiceConfiguration
 
 /// The options of every command that reads a configuration.
 struct ConfigurationOptions: ParsableArguments {
@@ -15,7 +16,7 @@ struct ConfigurationOptions: ParsableArguments {
     /// The configuration; prints what is wrong with it and ends with 1 if it is not right.
     func read() throws -> GatewayConfiguration {
         do throws(InvalidConfiguration) {
-            return try ConfigurationFile.read(
+            return try GatewayConfiguration.read(
                 path: self.config, environment: ProcessInfo.processInfo.environment)
         } catch {
             StandardError.write(error.description)

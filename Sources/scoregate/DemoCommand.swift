@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Cryptography
 internal import Gateway
+internal import ServiceConfiguration
 
 /// `scoregate demo`: the whole system on loopback.
 struct DemoCommand: AsyncParsableCommand {

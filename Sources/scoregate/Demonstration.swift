@@ -6,6 +6,7 @@ internal import LoadTest
 internal import Logging
 internal import NIOCore
 internal import SealedLog
+internal import ServiceConfiguration
 internal import State
 internal import TLS
 
@@ -161,7 +162,7 @@ struct Demonstration {
             """)
         let path = "\(self.folder)/gateway.yaml"
         do throws(InvalidConfiguration) {
-            return try ConfigurationFile.read(path: path, environment: [:])
+            return try GatewayConfiguration.read(path: path, environment: [:])
         } catch {
             throw CommandFailure(code: .environment, message: error.description)
         }

@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Cryptography
 internal import Foundation
 internal import Gateway
+internal import ServiceConfiguration
 internal import State
 
 /// `scoregate keys`: an endpoint's primary and secondary key.

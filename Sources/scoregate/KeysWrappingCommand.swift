@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Foundation
 internal import Gateway
 internal import KeyVault
+internal import ServiceConfiguration
 internal import State
 
 /// `scoregate keys wrapping`: what seals the log of an endpoint.

@@ -3,6 +3,7 @@ internal import Cryptography
 internal import Foundation
 internal import Gateway
 internal import Logging
+internal import ServiceConfiguration
 
 /// `scoregate serve`: the gateway.
 struct ServeCommand: AsyncParsableCommand {

@@ -1,6 +1,7 @@
 import HTTPTransport
 import NIOCore
 import NIOPosix
+import ServiceConfiguration
 import Testing
 
 @testable import Gateway

@@ -1,4 +1,5 @@
 import Foundation
+import ServiceConfiguration
 import Testing
 
 @testable import Gateway

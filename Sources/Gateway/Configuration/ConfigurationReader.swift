@@ -1,4 +1,5 @@
 internal import Cryptography
+internal import ServiceConfiguration
 
 /// Turns the YAML tree of a gateway's configuration into values.
 ///
@@ -16,8 +17,10 @@ struct ConfigurationReader {
             "endpoints", "log",
         ]
         guard let root = root.mapping(keys: keys, later: ["vault"]) else { return nil }
-        let trustDomain = self.trustDomain(root["trust_domain"])
-        let service = self.service(root["service"])
+        let trustDomain = self.files.trustDomain(root["trust_domain"])
+        let service =
+            root["service"].map { self.files.service($0, among: [.gateway, .agent]) }
+            ?? (.gateway, "gateway")
         let isAgent = service?.kind == .agent
         // An agent keeps nothing.
         let state = root["state"] ?? (isAgent ? nil : root.required("state"))
@@ -36,7 +39,9 @@ struct ConfigurationReader {
                 listeners: listeners
             ).endpoints($0)
         }
-        let rootKey = root["root_key"].flatMap { self.rootKey($0, stateDirectory: stateDirectory) }
+        let rootKey = root["root_key"].flatMap {
+            self.files.rootKey($0, stateDirectory: stateDirectory)
+        }
         let log = root["log"].flatMap {
             self.log($0, stateDirectory: stateDirectory, rootKey: rootKey)
         }
@@ -50,7 +55,7 @@ struct ConfigurationReader {
         let accessLog = root["access_log"].flatMap(self.accessLog)
         let drain = root.integer("drain_timeout_ms", in: 0...3_600_000, otherwise: 30_000)
         let admin = root["admin"].flatMap { self.admin($0, hasIdentity: hasIdentity) }
-        let identity = root["identity"].flatMap(self.identity)
+        let identity = root["identity"].flatMap(self.files.identity)
         guard let trustDomain, let service, let stateDirectory, let drain, let proxies, let limits,
             let listeners, let endpoints,
             let spiffeID = try? SPIFFEID(
@@ -62,59 +67,6 @@ struct ConfigurationReader {
             accessLog: accessLog, drainTimeoutMilliseconds: drain, trustedProxies: proxies,
             limits: limits, listeners: listeners.map(\.configuration), admin: admin,
             identity: identity, log: log, endpoints: endpoints)
-    }
-
-    private func trustDomain(_ place: ConfigurationCursor?) -> String? {
-        guard let place else { return "scoregate.local" }
-        guard let name = place.string() else { return nil }
-        do throws(CryptographyError) {
-            try SPIFFEID.validate(trustDomain: name)
-            return name
-        } catch {
-            place.report("\(error)")
-            return nil
-        }
-    }
-
-    private func service(
-        _ place: ConfigurationCursor?
-    ) -> (kind: SPIFFEID.Kind, name: String)? {
-        guard let place else { return (.gateway, "gateway") }
-        guard let service = place.mapping(keys: ["kind", "name"]) else { return nil }
-        let kind = service.required("kind").flatMap { place -> SPIFFEID.Kind? in
-            guard let kind: SPIFFEID.Kind = place.choice() else { return nil }
-            guard kind == .gateway || kind == .agent else {
-                place.report("\"\(kind.rawValue)\" is not one of gateway, agent")
-                return nil
-            }
-            return kind
-        }
-        guard let place = service.required("name"), let name = place.string() else { return nil }
-        do throws(CryptographyError) {
-            let kind = kind ?? .gateway
-            _ = try SPIFFEID(trustDomain: "any", kind: kind, name: name)
-            return (kind, name)
-        } catch {
-            place.report("\(error)")
-            return nil
-        }
-    }
-
-    private func rootKey(_ place: ConfigurationCursor, stateDirectory: String?) -> String? {
-        guard let rootKey = place.mapping(keys: ["file", "credential"]) else { return nil }
-        let path: String?
-        switch (rootKey["file"], rootKey["credential"]) {
-        case (let file?, nil): path = self.files.rootKey(file)
-        case (nil, let credential?): path = self.files.credential(credential)
-        default:
-            place.report("root_key needs either file or credential")
-            return nil
-        }
-        guard let path else { return nil }
-        if let stateDirectory, self.files.lies(path, inside: stateDirectory) {
-            place.report("the root key must not lie inside the state folder it protects")
-        }
-        return path
     }
 
     private func accessLog(_ place: ConfigurationCursor) -> AccessLogConfiguration? {
@@ -184,17 +136,6 @@ struct ConfigurationReader {
             address.report("an admin address needs \"identity\" for mutual TLS; or use unix:PATH")
         }
         return AdminConfiguration(address: value)
-    }
-
-    private func identity(_ place: ConfigurationCursor) -> IdentityConfiguration? {
-        guard let identity = place.mapping(keys: ["chain", "key", "trust_roots"]) else {
-            return nil
-        }
-        let certificate = self.files.certificate(
-            chain: identity.required("chain"), key: identity.required("key"))
-        let trustRoots = identity.required("trust_roots").flatMap(self.files.trustRoots)
-        guard let certificate, let trustRoots else { return nil }
-        return IdentityConfiguration(certificate: certificate.files, trustRoots: trustRoots)
     }
 }
 

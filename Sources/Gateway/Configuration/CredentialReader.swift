@@ -1,4 +1,5 @@
 internal import Cryptography
+internal import ServiceConfiguration
 
 /// A field that a deployment's backends want to see, whose value is a secret.
 package struct CredentialConfiguration: Sendable, Equatable {

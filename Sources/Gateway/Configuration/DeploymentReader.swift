@@ -1,4 +1,5 @@
 internal import Cryptography
+internal import ServiceConfiguration
 
 /// Reads the deployments of one endpoint.
 struct DeploymentReader {

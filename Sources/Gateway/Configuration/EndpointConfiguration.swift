@@ -1,6 +1,7 @@
 package import Cryptography
 package import HTTPTransport
 package import SealedLog
+package import ServiceConfiguration
 
 /// One endpoint: how it is found, who may call it, and the deployments behind it.
 package struct EndpointConfiguration: Sendable, Equatable {

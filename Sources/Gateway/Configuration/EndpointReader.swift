@@ -1,4 +1,5 @@
 internal import Cryptography
+internal import ServiceConfiguration
 
 /// Reads the endpoints of a configuration, and what they need of its other sections.
 struct EndpointReader {

@@ -1,9 +1,10 @@
 package import Cryptography
+package import ServiceConfiguration
 
 /// What a gateway's configuration file says, parsed and checked; nothing in it is left to doubt.
 ///
 /// File paths are absolute: relative ones were resolved against the file's folder. Defaults
-/// are filled in. Made by ``ConfigurationFile/read(path:environment:)``.
+/// are filled in. Made by ``read(path:environment:)``.
 package struct GatewayConfiguration: Sendable, Equatable {
     /// Absolute path of the file this was read from.
     package var file: String
@@ -73,26 +74,4 @@ package struct LimitsConfiguration: Sendable, Equatable {
 package struct AdminConfiguration: Sendable, Equatable {
     /// A Unix socket, or an IP address under mutual TLS with the gateway's identity.
     package var address: ListenAddress
-}
-
-/// A certificate chain and its private key, as PEM files by absolute path.
-package struct CertificateFiles: Sendable, Hashable {
-    /// The certificate chain, leaf first.
-    package var chain: String
-    /// The private key of the leaf.
-    package var key: String
-
-    /// Names the two files.
-    package init(chain: String, key: String) {
-        self.chain = chain
-        self.key = key
-    }
-}
-
-/// The gateway's own certificate inside the trust domain, and whom it trusts there.
-package struct IdentityConfiguration: Sendable, Equatable {
-    /// Own certificate, shown to backends.
-    package var certificate: CertificateFiles
-    /// PEM file of the roots that backends' certificates must lead to.
-    package var trustRoots: String
 }

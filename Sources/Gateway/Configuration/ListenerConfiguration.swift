@@ -1,3 +1,5 @@
+package import ServiceConfiguration
+
 /// One listening address and its TLS settings.
 package struct ListenerConfiguration: Sendable, Equatable {
     /// Where to listen; port 0 asks the system for a free one.
@@ -43,22 +45,5 @@ package struct ListenerTLSConfiguration: Sendable, Equatable {
         case optional(trustRoots: String)
         /// Every client must show one that leads to the roots of this PEM file.
         case required(trustRoots: String)
-    }
-}
-
-/// An address to listen on.
-package enum ListenAddress: Sendable, Hashable, CustomStringConvertible {
-    /// A TCP address. `[::]` is meant to be dual stack.
-    case ip(IPAddress, port: Int)
-    /// A Unix socket by absolute path.
-    case unix(path: String)
-
-    /// As it is written in the configuration: `1.2.3.4:5`, `[::1]:5`, `unix:/path`.
-    package var description: String {
-        switch self {
-        case .ip(let address, let port):
-            address.isIPv4 ? "\(address):\(port)" : "[\(address)]:\(port)"
-        case .unix(let path): "unix:\(path)"
-        }
     }
 }

@@ -1,3 +1,5 @@
+internal import ServiceConfiguration
+
 /// A listener, and the certificates it shows.
 struct ReadListener {
     let configuration: ListenerConfiguration

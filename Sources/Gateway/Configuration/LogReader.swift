@@ -1,4 +1,5 @@
 internal import SealedLog
+internal import ServiceConfiguration
 
 // What the configuration says of the sealed log.
 extension ConfigurationReader {

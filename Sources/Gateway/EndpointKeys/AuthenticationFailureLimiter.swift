@@ -1,3 +1,5 @@
+package import ServiceConfiguration
+
 /// Slows down whoever guesses keys: after 20 failures a minute each refusal waits 250 ms.
 ///
 /// A token bucket for each source network (/24 of IPv4, /56 of IPv6) and for each kid, in a table

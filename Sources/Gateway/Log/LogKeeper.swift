@@ -4,6 +4,7 @@ internal import Foundation
 internal import KeyVault
 internal import Logging
 internal import SealedLog
+internal import ServiceConfiguration
 internal import State
 internal import Synchronization
 
@@ -460,7 +461,6 @@ private final class WritableWatch: Sendable {
     private let logger: Logger
 
     init(_ logger: Logger) { self.logger = logger }
-
     func follow(_ log: EndpointLog) { self.logs.withLock { $0.append(log) } }
 
     func look(at writer: LogWriter) {

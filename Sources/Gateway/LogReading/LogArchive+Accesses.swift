@@ -2,6 +2,7 @@ internal import Cryptography
 internal import Foundation
 internal import KeyVault
 internal import SealedLog
+internal import ServiceConfiguration
 internal import State
 
 // The log of who read the log.

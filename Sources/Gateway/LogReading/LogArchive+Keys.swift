@@ -2,6 +2,7 @@ internal import Foundation
 internal import Glibc
 internal import KeyVault
 internal import SealedLog
+internal import ServiceConfiguration
 package import State
 
 // What changes the keys of a log.

@@ -2,6 +2,7 @@ internal import Cryptography
 internal import Glibc
 internal import KeyVault
 package import SealedLog
+internal import ServiceConfiguration
 internal import State
 
 /// The sealed log as commands read it: its streams, their segments and entries.

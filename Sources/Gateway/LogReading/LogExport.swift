@@ -1,5 +1,6 @@
 internal import Foundation
 package import SealedLog
+internal import ServiceConfiguration
 
 /// Writes entries in clear, in the folders and lines of Azure Machine Learning's data collector:
 /// `{endpoint}/{deployment}/{collection}/{yyyy}/{MM}/{dd}/{HH}/{instance}.jsonl`.

@@ -1,4 +1,5 @@
 internal import Cryptography
+internal import ServiceConfiguration
 internal import State
 
 /// How long certificates still last.

@@ -1,5 +1,6 @@
 internal import Cryptography
 internal import HTTPTransport
+internal import ServiceConfiguration
 
 /// A secret field for a deployment's backends, in memory that is locked and wiped.
 final class BackendCredential: Sendable {

@@ -1,5 +1,6 @@
 internal import HTTPTransport
 internal import NIOCore
+internal import ServiceConfiguration
 
 /// One endpoint as requests meet it.
 ///

@@ -1,6 +1,7 @@
 internal import ControlServer
 internal import Foundation
 internal import Logging
+internal import ServiceConfiguration
 internal import TLS
 
 /// The admin listener: `/healthz`, `/readyz` and `/metrics`.

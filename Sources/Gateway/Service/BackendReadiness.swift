@@ -1,5 +1,6 @@
 internal import HTTPTransport
 internal import NIOCore
+internal import ServiceConfiguration
 internal import Synchronization
 internal import TLS
 

@@ -5,6 +5,7 @@ package import Logging
 package import NIOCore
 internal import NIOPosix
 internal import SealedLog
+internal import ServiceConfiguration
 internal import State
 internal import Synchronization
 internal import TLS

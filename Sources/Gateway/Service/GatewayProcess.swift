@@ -1,6 +1,7 @@
 package import Cryptography
 internal import Glibc
 package import Logging
+internal import ServiceConfiguration
 internal import UnixSignals
 
 /// A gateway as a process: from its configuration file to the last signal.
@@ -20,7 +21,7 @@ package enum GatewayProcess {
         _ kind: SPIFFEID.Kind, configurationPath: String, environment: [String: String],
         logger: Logger
     ) async throws {
-        let configuration = try ConfigurationFile.read(
+        let configuration = try GatewayConfiguration.read(
             path: configurationPath, environment: environment)
         guard configuration.spiffeID.kind == kind else {
             throw StartError.configuration(
@@ -38,7 +39,7 @@ package enum GatewayProcess {
         }
         let reload = { @Sendable (cause: String) in
             do {
-                let new = try ConfigurationFile.read(
+                let new = try GatewayConfiguration.read(
                     path: configurationPath, environment: environment)
                 let files = FileWatch.Files(new)
                 try await gateway.reload(new)

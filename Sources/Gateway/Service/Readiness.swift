@@ -1,6 +1,7 @@
 internal import Cryptography
 internal import HTTPTransport
 internal import NIOCore
+internal import ServiceConfiguration
 internal import TLS
 
 /// What a running gateway's admin listener says of its readiness.

@@ -1,5 +1,6 @@
 internal import HTTPTransport
 internal import NIOCore
+internal import ServiceConfiguration
 internal import TLS
 
 /// What is known of the client at the other end of one connection.

@@ -1,5 +1,6 @@
 internal import HTTPTransport
 internal import NIOCore
+internal import ServiceConfiguration
 
 /// Reads the header a proxy puts before a connection's first byte, then steps out of the way.
 ///

@@ -1,4 +1,5 @@
 internal import NIOCore
+internal import ServiceConfiguration
 
 /// What a configuration means for requests: immutable, shared by all workers, replaced as a whole.
 final class Snapshot: Sendable {

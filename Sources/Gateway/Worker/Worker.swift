@@ -1,5 +1,6 @@
 internal import HTTPTransport
 internal import NIOCore
+internal import ServiceConfiguration
 internal import State
 internal import TLS
 

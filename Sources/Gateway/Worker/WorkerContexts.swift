@@ -1,6 +1,7 @@
 internal import Cryptography
 internal import HTTPTransport
 internal import NIOCore
+internal import ServiceConfiguration
 internal import TLS
 
 /// One worker's TLS contexts and limits under one configuration.

@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Foundation
 internal import Gateway
 internal import SealedLog
+internal import ServiceConfiguration
 
 /// `scoregate logs`: the sealed log of requests and responses.
 struct LogsCommand: ParsableCommand {

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Gateway
 internal import SealedLog
+internal import ServiceConfiguration
 
 extension LogsCommand {
     /// `scoregate logs list`.

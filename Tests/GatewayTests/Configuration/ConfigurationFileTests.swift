@@ -1,4 +1,5 @@
 import Cryptography
+import ServiceConfiguration
 import Testing
 
 @testable import Gateway
@@ -157,7 +158,7 @@ struct ConfigurationCase: Sendable, CustomTestStringConvertible {
         #expect(folder.problems("# nothing") == ["the file is empty"])
         #expect(folder.problems("a: [1") == ["2:1: not YAML: did not find expected ',' or ']'"])
         #expect(throws: InvalidConfiguration.self) {
-            try ConfigurationFile.read(path: "\(folder.path)/none.yaml", environment: [:])
+            try GatewayConfiguration.read(path: "\(folder.path)/none.yaml", environment: [:])
         }
     }
 

@@ -1,5 +1,6 @@
 import Cryptography
 import Foundation
+import ServiceConfiguration
 import State
 
 @testable import Gateway
@@ -59,7 +60,7 @@ final class ConfigurationFolder {
         _ yaml: String, environment: [String: String] = [:]
     ) throws(InvalidConfiguration) -> GatewayConfiguration {
         try? self.write("gateway.yaml", yaml)
-        return try ConfigurationFile.read(
+        return try GatewayConfiguration.read(
             path: "\(self.path)/gateway.yaml", environment: environment)
     }
 

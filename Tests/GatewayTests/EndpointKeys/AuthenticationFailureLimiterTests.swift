@@ -1,3 +1,4 @@
+import ServiceConfiguration
 import Testing
 
 @testable import Gateway

@@ -2,25 +2,30 @@ internal import Foundation
 internal import State
 
 /// Resolves the paths and addresses of a configuration, and checks the files it names.
-struct ConfigurationFiles {
+package struct ConfigurationFiles {
     /// Absolute path of the configuration itself; relative paths in it start at its folder.
-    let file: String
-    let environment: [String: String]
+    package let file: String
+    private let environment: [String: String]
+
+    init(file: String, environment: [String: String]) {
+        self.file = file
+        self.environment = environment
+    }
 
     /// The absolute path of a file or folder that need not exist yet.
-    func path(_ place: ConfigurationCursor) -> String? {
+    package func path(_ place: ConfigurationCursor) -> String? {
         place.string().map(self.absolute)
     }
 
     /// The absolute path of the root key's file: it must hold one, for its owner alone.
-    func rootKey(_ place: ConfigurationCursor) -> String? {
+    func rootKeyPath(_ place: ConfigurationCursor) -> String? {
         guard let path = self.path(place) else { return nil }
         self.checkRootKey(path, at: place)
         return path
     }
 
     /// The absolute path of a credential that systemd gives the service (systemd.exec(5)).
-    func credential(_ place: ConfigurationCursor) -> String? {
+    func credentialPath(_ place: ConfigurationCursor) -> String? {
         guard let name = place.string() else { return nil }
         guard !name.contains("/"), name != ".", name != ".." else {
             place.report("\"\(name)\" is not a credential's name: it must not contain /")
@@ -38,14 +43,14 @@ struct ConfigurationFiles {
     }
 
     /// Whether `path` lies in `folder` or below, symbolic links resolved.
-    func lies(_ path: String, inside folder: String) -> Bool {
+    package func lies(_ path: String, inside folder: String) -> Bool {
         let path = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
         let folder = URL(fileURLWithPath: folder).resolvingSymlinksInPath().path
         return path == folder || path.hasPrefix(folder == "/" ? "/" : "\(folder)/")
     }
 
     /// The address to listen on: `IP:PORT`, `[IPv6]:PORT` or `unix:PATH`.
-    func listenAddress(_ place: ConfigurationCursor) -> ListenAddress? {
+    package func listenAddress(_ place: ConfigurationCursor) -> ListenAddress? {
         guard let text = place.string() else { return nil }
         if text.hasPrefix("unix:") { return self.socket(place, text).map { .unix(path: $0) } }
         if let (host, port) = HostAndPort.split(text, defaultPort: nil) {
@@ -61,7 +66,7 @@ struct ConfigurationFiles {
     }
 
     /// The absolute path in `unix:PATH`.
-    func socket(_ place: ConfigurationCursor, _ text: String) -> String? {
+    package func socket(_ place: ConfigurationCursor, _ text: String) -> String? {
         let path = self.absolute(String(text.dropFirst("unix:".count)))
         guard text != "unix:" else {
             place.report("unix: needs a path")
@@ -77,7 +82,7 @@ struct ConfigurationFiles {
     }
 
     /// `path` from the configuration's folder.
-    func absolute(_ path: String) -> String {
+    package func absolute(_ path: String) -> String {
         let folder = URL(fileURLWithPath: self.file).deletingLastPathComponent()
         return URL(fileURLWithPath: path, relativeTo: folder).standardizedFileURL.path
     }

@@ -1,18 +1,20 @@
-internal import Cryptography
+package import Cryptography
 internal import State
 
 /// A certificate chain and key that were read and fit together.
-struct CheckedCertificate {
-    let files: CertificateFiles
-    let leaf: Certificate
+package struct CheckedCertificate {
+    /// Where they lie.
+    package let files: CertificateFiles
+    /// The certificate itself, first of the chain.
+    package let leaf: Certificate
 
     /// Whether the certificate is for `host`.
-    func covers(_ host: String) -> Bool { self.leaf.covers(host: host) }
+    package func covers(_ host: String) -> Bool { self.leaf.covers(host: host) }
 }
 
 extension ConfigurationFiles {
     /// The chain and key, after checking that they can be read, fit together and are valid today.
-    func certificate(
+    package func certificate(
         chain: ConfigurationCursor?, key: ConfigurationCursor?
     ) -> CheckedCertificate? {
         let chainPath = chain.flatMap(self.path)
@@ -25,7 +27,7 @@ extension ConfigurationFiles {
     }
 
     /// The absolute path of a PEM file of trust roots, after checking that it has some.
-    func trustRoots(_ place: ConfigurationCursor) -> String? {
+    package func trustRoots(_ place: ConfigurationCursor) -> String? {
         guard let path = self.path(place), let roots = self.certificates(in: path, at: place)
         else { return nil }
         if !roots.contains(where: { $0.isValid(at: self.now) }) {

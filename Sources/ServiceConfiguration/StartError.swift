@@ -1,4 +1,4 @@
-/// Why a gateway does not start.
+/// Why a service does not start.
 package enum StartError: Error, CustomStringConvertible {
     /// The environment lacks something: a port, a right, a file, memory.
     case environment(String)

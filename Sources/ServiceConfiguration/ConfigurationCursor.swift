@@ -4,7 +4,7 @@ internal import Yams
 ///
 /// Every reader answers nil after reporting, so that reading goes on and finds the next problem.
 /// Anchors, aliases and tags are refused: with them a value is not what stands at its place.
-struct ConfigurationCursor {
+package struct ConfigurationCursor {
     private let node: Node
     private let problems: ConfigurationProblems
 
@@ -14,7 +14,7 @@ struct ConfigurationCursor {
     }
 
     /// Reports a problem at this place.
-    func report(_ message: String) {
+    package func report(_ message: String) {
         self.problems.add(message, line: self.node.mark?.line, column: self.node.mark?.column)
     }
 
@@ -24,7 +24,7 @@ struct ConfigurationCursor {
     ///   - keys: The keys that are read from it.
     ///   - later: Keys of the format that this version does not act on.
     /// - Returns: The values by key; nil if something else stands here.
-    func mapping(keys: [String], later: [String] = []) -> ConfigurationMapping? {
+    package func mapping(keys: [String], later: [String] = []) -> ConfigurationMapping? {
         guard let entries = self.entries() else { return nil }
         var values: [String: ConfigurationCursor] = [:]
         for (key, name, value) in entries {
@@ -42,7 +42,9 @@ struct ConfigurationCursor {
     }
 
     /// The entries of the mapping that stands here, whose keys are names chosen by the writer.
-    func entries() -> [(key: ConfigurationCursor, name: String, value: ConfigurationCursor)]? {
+    package func entries() -> [(
+        key: ConfigurationCursor, name: String, value: ConfigurationCursor
+    )]? {
         guard self.isPlain else { return nil }
         guard case .mapping(let mapping) = self.node else {
             self.reportType("a mapping")
@@ -61,7 +63,7 @@ struct ConfigurationCursor {
     }
 
     /// The elements of the sequence that stands here.
-    func elements() -> [ConfigurationCursor]? {
+    package func elements() -> [ConfigurationCursor]? {
         guard self.isPlain else { return nil }
         guard case .sequence(let sequence) = self.node else {
             self.reportType("a list")
@@ -71,7 +73,7 @@ struct ConfigurationCursor {
     }
 
     /// The text that stands here; never empty.
-    func string() -> String? {
+    package func string() -> String? {
         guard self.isPlain else { return nil }
         guard case .scalar(let scalar) = self.node, !self.isNothing else {
             self.reportType("text")
@@ -85,7 +87,7 @@ struct ConfigurationCursor {
     }
 
     /// The whole number that stands here, within `range`.
-    func integer(in range: ClosedRange<Int64>) -> Int64? {
+    package func integer(in range: ClosedRange<Int64>) -> Int64? {
         guard self.isPlain else { return nil }
         guard case .scalar(let scalar) = self.node, scalar.style == .plain,
             let value = Int64(scalar.string)
@@ -101,7 +103,7 @@ struct ConfigurationCursor {
     }
 
     /// The share of one that stands here, 0 to 1, in millionths.
-    func millionths() -> Int64? {
+    package func millionths() -> Int64? {
         guard self.isPlain else { return nil }
         guard case .scalar(let scalar) = self.node, scalar.style == .plain,
             let value = Double(scalar.string), value.isFinite
@@ -117,7 +119,7 @@ struct ConfigurationCursor {
     }
 
     /// The truth value that stands here: `true` or `false`, not YAML 1.1's `yes`, `no`, `on`, `off`.
-    func boolean() -> Bool? {
+    package func boolean() -> Bool? {
         guard self.isPlain else { return nil }
         guard case .scalar(let scalar) = self.node, scalar.style == .plain,
             let value = Bool(scalar.string)
@@ -129,7 +131,8 @@ struct ConfigurationCursor {
     }
 
     /// The one of `Choice`'s cases whose raw value stands here.
-    func choice<Choice: CaseIterable & RawRepresentable>(_: Choice.Type = Choice.self) -> Choice?
+    package func choice<Choice: CaseIterable & RawRepresentable>(_: Choice.Type = Choice.self)
+        -> Choice?
     where Choice.RawValue == String {
         guard let text = self.string() else { return nil }
         if let choice = Choice(rawValue: text) { return choice }
@@ -180,23 +183,23 @@ struct ConfigurationCursor {
 }
 
 /// A mapping whose keys were checked, for reading its values by name.
-struct ConfigurationMapping {
+package struct ConfigurationMapping {
     /// Where the mapping begins.
-    let place: ConfigurationCursor
+    package let place: ConfigurationCursor
     let values: [String: ConfigurationCursor]
 
     /// The value of `key`, if it is given.
-    subscript(key: String) -> ConfigurationCursor? { self.values[key] }
+    package subscript(key: String) -> ConfigurationCursor? { self.values[key] }
 
     /// The value of `key`; reports at the mapping's place if it is not given.
-    func required(_ key: String) -> ConfigurationCursor? {
+    package func required(_ key: String) -> ConfigurationCursor? {
         if let value = self.values[key] { return value }
         self.place.report("missing key \"\(key)\"")
         return nil
     }
 
     /// The whole number of `key` within `range`, or `fallback` if it is not given.
-    func integer(
+    package func integer(
         _ key: String, in range: ClosedRange<Int64>, otherwise fallback: Int64
     ) -> Int64? {
         guard let value = self.values[key] else { return fallback }
@@ -204,7 +207,7 @@ struct ConfigurationMapping {
     }
 
     /// The choice of `key`, or `fallback` if it is not given.
-    func choice<Choice: CaseIterable & RawRepresentable>(
+    package func choice<Choice: CaseIterable & RawRepresentable>(
         _ key: String, otherwise fallback: Choice
     ) -> Choice? where Choice.RawValue == String {
         guard let value = self.values[key] else { return fallback }

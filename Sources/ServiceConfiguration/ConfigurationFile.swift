@@ -4,25 +4,27 @@ internal import Yams
 
 /// Reads configuration files.
 package enum ConfigurationFile {
-    /// Reads and checks a gateway's configuration, and the files it names.
+    /// Reads and checks a configuration, and the files it names.
     ///
     /// Blocks on files; for starting, reloading and the command line.
     ///
     /// - Parameters:
     ///   - path: The file; problems name it as given here.
     ///   - environment: Environment variables of the process.
+    ///   - body: Turns the root of the file into a value; nil after it has reported why not.
     /// - Returns: A configuration that can be acted on as it is.
     /// - Throws: Everything that is wrong, not only the first.
-    package static func read(
-        path: String, environment: [String: String]
-    ) throws(InvalidConfiguration) -> GatewayConfiguration {
+    package static func read<Value>(
+        path: String, environment: [String: String],
+        _ body: (ConfigurationCursor, ConfigurationFiles) -> Value?
+    ) throws(InvalidConfiguration) -> Value {
         let problems = ConfigurationProblems(file: path)
         for refusal in SecretEnvironment.refusals(in: environment) { problems.add(refusal) }
         let absolute = URL(fileURLWithPath: path).standardizedFileURL.path
-        var configuration: GatewayConfiguration?
+        var configuration: Value?
         if let text = self.text(path: absolute, problems: problems) {
-            configuration = self.parse(
-                text, file: absolute, environment: environment, problems: problems)
+            let files = ConfigurationFiles(file: absolute, environment: environment)
+            configuration = self.parse(text, problems: problems) { body($0, files) }
         }
         guard problems.isEmpty, let configuration else {
             precondition(!problems.isEmpty, "an unread configuration has a reported problem")
@@ -42,10 +44,9 @@ package enum ConfigurationFile {
         return nil
     }
 
-    private static func parse(
-        _ text: String, file: String, environment: [String: String],
-        problems: ConfigurationProblems
-    ) -> GatewayConfiguration? {
+    private static func parse<Value>(
+        _ text: String, problems: ConfigurationProblems, _ body: (ConfigurationCursor) -> Value?
+    ) -> Value? {
         do {
             // The encoding is given because the default would be read from the environment.
             let parser = try Parser(yaml: text, resolver: .basic, encoding: .utf8)
@@ -55,9 +56,7 @@ package enum ConfigurationFile {
                     problems.add("the file is empty")
                     return nil
                 }
-                let reader = ConfigurationReader(
-                    files: ConfigurationFiles(file: file, environment: environment))
-                return reader.gateway(ConfigurationCursor(root, problems: problems))
+                return body(ConfigurationCursor(root, problems: problems))
             }
         } catch let error as YamlError {
             self.report(error, to: problems)

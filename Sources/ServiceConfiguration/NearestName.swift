@@ -1,9 +1,9 @@
 /// Finds the known name a mistyped one was probably meant to be.
-enum NearestName {
+package enum NearestName {
     /// The name nearest to `name`, if it is near enough to be a slip of the fingers.
     ///
     /// Near enough is one edit for each three letters, at least one.
-    static func of(_ name: String, among known: [String]) -> String? {
+    package static func of(_ name: String, among known: [String]) -> String? {
         let limit = max(1, name.count / 3)
         let nearest = known.map { (name: $0, distance: self.distance(name, $0)) }
             .min { $0.distance < $1.distance }

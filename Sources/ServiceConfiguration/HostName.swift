@@ -1,9 +1,9 @@
 /// The form of host names in the configuration.
-enum HostName {
+package enum HostName {
     /// `text` in lower case without trailing dot, IPv6 in brackets, as a Host field is compared.
     ///
     /// nil if it is neither a DNS name nor an IP address; a port or a wildcard is neither.
-    static func normalized(_ text: String) -> String? {
+    package static func normalized(_ text: String) -> String? {
         let isBracketed = text.hasPrefix("[") && text.hasSuffix("]")
         if let address = IPAddress(isBracketed ? String(text.dropFirst().dropLast()) : text) {
             guard !address.isIPv4 else { return isBracketed ? nil : address.description }
@@ -25,7 +25,7 @@ enum HostName {
     }
 
     /// Whether `byte` is an ASCII letter or digit.
-    static func isLetterOrDigit(_ byte: UInt8) -> Bool {
+    package static func isLetterOrDigit(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
             UInt8(ascii: "0")...UInt8(ascii: "9"):
@@ -35,7 +35,7 @@ enum HostName {
     }
 
     /// Whether `byte` stands for itself everywhere in a URI (RFC 3986, section 2.3).
-    static func isUnreserved(_ byte: UInt8) -> Bool {
+    package static func isUnreserved(_ byte: UInt8) -> Bool {
         self.isLetterOrDigit(byte) || "-._~".utf8.contains(byte)
     }
 }

@@ -1,12 +1,12 @@
 /// Splits `HOST:PORT`.
-enum HostAndPort {
+package enum HostAndPort {
     /// The host, brackets of IPv6 included, and the port.
     ///
     /// - Parameters:
     ///   - text: What is split.
     ///   - defaultPort: The port if none is given; nil if it must be.
     /// - Returns: nil if the port is missing or not a number up to 65535.
-    static func split(_ text: String, defaultPort: Int?) -> (host: String, port: Int)? {
+    package static func split(_ text: String, defaultPort: Int?) -> (host: String, port: Int)? {
         let end: String.Index
         if text.hasPrefix("[") {
             guard let bracket = text.firstIndex(of: "]") else { return nil }
