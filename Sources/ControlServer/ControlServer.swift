@@ -3,9 +3,10 @@ internal import HummingbirdCore
 package import Logging
 package import NIOCore
 internal import NIOPosix
+internal import ServiceLifecycle
 internal import TLS
 
-/// A server for what is asked rarely: health, metrics, administration.
+/// A server for what is asked rarely: health, metrics, administration, keys.
 ///
 /// Hummingbird over our own TLS, on a thread of its own, away from the data path.
 package struct ControlServer: Sendable {
@@ -15,63 +16,61 @@ package struct ControlServer: Sendable {
         case unix(path: String)
         /// Whoever has a certificate of the trust domain.
         case mutualTLS(host: String, port: Int, ControlTLS)
-    }
-
-    /// One thing that can be asked with GET.
-    package struct Route: Sendable {
-        /// The path, which begins with `/`.
-        package let path: String
-        /// Answers one request.
-        package let answer: @Sendable () async throws -> Answer
-
-        /// A route that `answer` serves.
-        package init(_ path: String, answer: @escaping @Sendable () async throws -> Answer) {
-            self.path = path
-            self.answer = answer
-        }
-    }
-
-    /// What is answered.
-    package struct Answer: Sendable {
-        /// The status.
-        package var status: Int
-        /// The value of Content-Type.
-        package var contentType: String
-        /// The body.
-        package var text: String
-
-        /// An answer with these parts.
-        package init(status: Int, contentType: String, text: String) {
-            self.status = status
-            self.contentType = contentType
-            self.text = text
-        }
+        /// Anybody: only the server shows a certificate. For those who have none yet.
+        case serverTLS(host: String, port: Int, ControlTLS)
     }
 
     private let address: Address
-    private let routes: [Route]
+    private let routes: [ControlRoute]
+    private let limits: ControlLimits
+    private let connections: ControlConnections
     private let logger: Logger
 
-    /// A server of `routes` at `address`; nothing listens before ``run(onListening:)``.
-    package init(address: Address, routes: [Route], logger: Logger) {
+    /// A server of `routes` at `address`; nothing listens before ``run(onListening:drain:)``.
+    ///
+    /// Its connections are kept in `connections`, or in a place of their own.
+    package init(
+        address: Address, routes: [ControlRoute], limits: ControlLimits = ControlLimits(),
+        connections: ControlConnections? = nil, logger: Logger
+    ) {
+        if case .mutualTLS(_, _, let tls) = address {
+            precondition(tls.asksForCertificates, "mutual TLS asks every client for a certificate")
+        }
         self.address = address
         self.routes = routes
+        self.limits = limits
+        self.connections = connections ?? ControlConnections(logger: logger)
         var logger = logger
         // Hummingbird tells of every start and connection at info.
         logger.logLevel = max(logger.logLevel, .warning)
         self.logger = logger
     }
 
-    /// Serves until the task is cancelled.
+    /// Serves until the task is cancelled, or `drain` returns and the answers under way are given.
     ///
-    /// - Parameter onListening: Is called once with the address bound.
+    /// - Parameters:
+    ///   - onListening: Is called once with the address bound.
+    ///   - drain: Returns when no more is to be accepted.
     /// - Throws: What binding or TLS fails with.
     package func run(
-        onListening: @escaping @Sendable (SocketAddress?) -> Void = { _ in }
+        onListening: @escaping @Sendable (SocketAddress?) -> Void = { _ in },
+        drain: (@Sendable () async -> Void)? = nil
     ) async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         do {
-            try await self.application(group, onListening: onListening).run()
+            let application = self.application(group, onListening: onListening)
+            var configuration = ServiceGroupConfiguration(
+                services: [.init(service: application)], logger: self.logger)
+            configuration.maximumGracefulShutdownDuration = self.limits.drainTimeout
+            let services = ServiceGroup(configuration: configuration)
+            let draining = drain.map { drain in
+                Task {
+                    await drain()
+                    await services.triggerGracefulShutdown()
+                }
+            }
+            defer { draining?.cancel() }
+            try await services.run()
         } catch {
             try? await group.shutdownGracefully()
             throw error
@@ -82,23 +81,34 @@ package struct ControlServer: Sendable {
     private func application(
         _ group: MultiThreadedEventLoopGroup,
         onListening: @escaping @Sendable (SocketAddress?) -> Void
-    ) throws -> Application<Router<BasicRequestContext>.Responder> {
-        let server: HTTPServerBuilder
+    ) -> Application<RouterResponder<ControlContext>> {
+        let path: String? = if case .unix(let path) = self.address { path } else { nil }
         let bind: BindAddress
+        let tls: ControlTLS?
         switch self.address {
         case .unix(let path):
-            server = .http1()
-            bind = .unixDomainSocket(path: path)
-        case .mutualTLS(let host, let port, let tls):
-            server = HTTPServerBuilder { responder in
-                ControlChannel(tls: tls, base: HTTP1Channel(responder: responder))
-            }
-            bind = .hostname(host, port: port)
+            (bind, tls) = (.unixDomainSocket(path: path), nil)
+        case .mutualTLS(let host, let port, let own), .serverTLS(let host, let port, let own):
+            (bind, tls) = (.hostname(host, port: port), own)
         }
-        let path: String? = if case .unix(let path) = self.address { path } else { nil }
+        let connections = self.connections
+        let configuration = HTTP1Channel.Configuration(
+            idleTimeout: self.limits.idleTimeout,
+            httpDecoderConfiguration: .init(
+                maxHeaderFieldSize: Self.maximumHeaderBytes,
+                maxHeaderListSize: Self.maximumHeaderBytes,
+                maxHeaderFieldCount: Self.maximumHeaderFields))
         return Application(
-            router: self.router(), server: server,
-            configuration: ApplicationConfiguration(address: bind, serverName: nil),
+            router: self.router(),
+            server: HTTPServerBuilder { responder in
+                ControlChannel(
+                    tls: tls, connections: connections,
+                    base: HTTP1Channel(responder: responder, configuration: configuration))
+            },
+            configuration: ApplicationConfiguration(
+                address: bind, serverName: nil,
+                availableConnectionsDelegate: .maximum(
+                    self.limits.connections, logger: self.logger)),
             onServerRunning: { channel in
                 if let path { SocketFile.restrict(path) }
                 onListening(channel.localAddress)
@@ -106,32 +116,122 @@ package struct ControlServer: Sendable {
             eventLoopGroupProvider: .shared(group), logger: self.logger)
     }
 
-    private func router() -> Router<BasicRequestContext> {
-        let router = Router()
+    private func router() -> Router<ControlContext> {
+        let router = Router(context: ControlContext.self)
         for route in self.routes {
-            router.get(RouterPath(route.path)) { _, _ in
-                let answer = try await route.answer()
-                return Response(
-                    status: .init(code: answer.status),
-                    headers: [.contentType: answer.contentType, .cacheControl: "no-store"],
-                    body: .init(byteBuffer: ByteBuffer(string: answer.text)))
+            router.on(
+                RouterPath(route.path), method: .init(route.method.rawValue) ?? .get
+            ) { request, context in
+                try await self.answer(request, context, route)
             }
         }
         return router
+    }
+
+    private func answer(
+        _ request: Request, _ context: ControlContext, _ route: ControlRoute
+    ) async throws -> Response {
+        let channel = context.channel
+        let peer = self.connections.peer(of: channel)
+        switch self.address {
+        case .mutualTLS:
+            guard let peer, self.connections.admits(peer) else {
+                return Self.refusal(403, "Forbidden", "Access is denied.")
+            }
+        case .unix, .serverTLS: break
+        }
+        let bodyBytes = route.bodyBytes ?? self.limits.bodyBytes
+        let timeout = Self.close(channel, in: self.limits.requestTimeout)
+        let body: ByteBuffer
+        do {
+            defer { timeout.cancel() }
+            body = try await request.body.collect(upTo: bodyBytes)
+        } catch is NIOTooManyBytesError {
+            return Self.refusal(
+                413, "RequestEntityTooLarge",
+                "A body has at most \(bodyBytes) bytes here.")
+        }
+        let answer = try await route.answer(
+            ControlRequest(request, parameters: context.parameters, peer: peer, body: body))
+        return self.response(answer, channel)
+    }
+
+    private func response(_ answer: ControlAnswer, _ channel: any Channel) -> Response {
+        let limit = self.limits.writeTimeout
+        let body: ResponseBody
+        switch answer.body {
+        case .bytes(let bytes):
+            body = ResponseBody(contentLength: bytes.count) { writer in
+                let timeout = Self.close(channel, in: limit)
+                defer { timeout.cancel() }
+                try await writer.write(ByteBuffer(bytes: bytes))
+                try await writer.finish(nil)
+            }
+        case .stream(let pieces):
+            body = ResponseBody { writer in
+                for await piece in pieces {
+                    let timeout = Self.close(channel, in: limit)
+                    defer { timeout.cancel() }
+                    try await writer.write(ByteBuffer(bytes: piece))
+                }
+                try await writer.finish(nil)
+            }
+        }
+        var headers: HTTPFields = [.contentType: answer.contentType, .cacheControl: "no-store"]
+        for (name, value) in answer.fields {
+            if let name = HTTPFields.Element.Name(name) { headers[name] = value }
+        }
+        return Response(status: .init(code: answer.status), headers: headers, body: body)
+    }
+
+    /// Closes the connection unless it is called off in time: a client that does not send or read
+    /// holds nothing.
+    private static func close(_ channel: any Channel, in limit: TimeAmount) -> Scheduled<Void> {
+        channel.eventLoop.scheduleTask(in: limit) { channel.close(promise: nil) }
+    }
+
+    private static func refusal(_ status: Int, _ code: String, _ message: String) -> Response {
+        Response(
+            status: .init(code: status),
+            headers: [
+                .contentType: "application/json", .cacheControl: "no-store", .connection: "close",
+            ],
+            body: .init(
+                byteBuffer: ByteBuffer(
+                    string: #"{"error":{"code":"\#(code)","message":"\#(message)"}}"#)))
+    }
+
+    /// 16 KiB and 64 fields: the official SDKs send some 2 KiB in 12.
+    private static let maximumHeaderBytes = 16_384
+    private static let maximumHeaderFields = 64
+}
+
+/// What Hummingbird hands from the connection to the route.
+private struct ControlContext: RequestContext {
+    var coreContext: CoreRequestContextStorage
+    let channel: any Channel
+
+    init(source: ApplicationRequestContextSource) {
+        self.coreContext = CoreRequestContextStorage(source: source)
+        self.channel = source.channel
     }
 }
 
 /// Puts our TLS before Hummingbird's HTTP/1.1.
 private struct ControlChannel: ServerChildChannel, HTTPChannelHandler {
-    let tls: ControlTLS
+    let tls: ControlTLS?
+    let connections: ControlConnections
     let base: HTTP1Channel
 
     var responder: HTTPChannelHandler.Responder { self.base.responder }
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<HTTP1Channel.Value> {
         channel.eventLoop.makeCompletedFuture {
-            try channel.pipeline.syncOperations.addHandler(
-                TLSHandler(server: self.tls.current, counters: TLSCounters()))
+            guard let tls else { return }
+            let handler = TLSHandler(server: tls.current, counters: TLSCounters())
+            try channel.pipeline.syncOperations.addHandlers([
+                handler, ControlPeerHandler(handler, self.connections),
+            ])
         }.flatMap {
             self.base.setup(channel: channel, logger: logger)
         }

@@ -8,9 +8,12 @@ package final class ControlTLS: Sendable {
     private let resources: TLSWorkerResources
     private let ticketKeys = TLSTicketKeys()
     private let context: Mutex<TLSServerContext>
+    /// Whether there is no connection without a client's certificate.
+    let asksForCertificates: Bool
 
     /// Reads the files that `configuration` names.
     package init(_ configuration: TLSServerConfiguration) throws(TLSError) {
+        self.asksForCertificates = configuration.clientAuthentication == .required
         self.resources = try TLSWorkerResources()
         self.context = Mutex(
             try TLSServerContext(
@@ -19,6 +22,9 @@ package final class ControlTLS: Sendable {
 
     /// Reads the files again; on failure what was there stays.
     package func adopt(_ configuration: TLSServerConfiguration) throws(TLSError) {
+        precondition(
+            self.asksForCertificates == (configuration.clientAuthentication == .required),
+            "what a listener asks of its clients is fixed at the start")
         let new = try TLSServerContext(
             configuration, resources: self.resources, ticketKeys: self.ticketKeys)
         self.context.withLock { $0 = new }

@@ -22,12 +22,7 @@ enum PEMFile {
 
         /// The leaf as values.
         func certificate() throws(TLSError) -> Certificate {
-            let count = unsafe i2d_X509(self.leaf, nil)
-            var bytes = [UInt8](repeating: 0, count: Int(max(0, count)))
-            unsafe bytes.withUnsafeMutableBufferPointer { buffer in
-                var next = buffer.baseAddress
-                _ = unsafe i2d_X509(self.leaf, &next)
-            }
+            let bytes = unsafe PEMFile.der(of: self.leaf)
             do {
                 return try Certificate(der: bytes)
             } catch {
@@ -74,6 +69,17 @@ enum PEMFile {
             throw .keyMismatch(chain: files.chain, key: files.key)
         }
         return identity
+    }
+
+    /// A certificate as DER.
+    @unsafe static func der(of certificate: OpaquePointer) -> [UInt8] {
+        let count = unsafe i2d_X509(certificate, nil)
+        var bytes = [UInt8](repeating: 0, count: Int(max(0, count)))
+        unsafe bytes.withUnsafeMutableBufferPointer { buffer in
+            var next = buffer.baseAddress
+            _ = unsafe i2d_X509(certificate, &next)
+        }
+        return bytes
     }
 
     /// Reads every certificate of a file; the caller frees them.

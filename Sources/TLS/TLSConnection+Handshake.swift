@@ -151,6 +151,12 @@ extension TLSConnection {
         return unsafe PeerCertificate.subject(of: leaf)
     }
 
+    /// The peer's certificate, DER; nil if it presented none.
+    var peerCertificate: [UInt8]? {
+        guard let leaf = unsafe SSL_get0_peer_certificate(self.ssl) else { return nil }
+        return unsafe PEMFile.der(of: leaf)
+    }
+
     /// Why the handshake failed; empties the error queue.
     func handshakeError() -> TLSError {
         let reason = OpenSSLErrorQueue.drain()

@@ -91,6 +91,11 @@ package final class TLSHandler: ChannelDuplexHandler {
     /// The subject of the peer's certificate in the form of RFC 2253, for logs; never to authorise.
     package var peerSubject: String? { self.connection?.peerSubject }
 
+    /// The peer's certificate, verified, DER; nil if it presented none or the handshake is not done.
+    package var peerCertificate: [UInt8]? {
+        self.session == nil ? nil : self.connection?.peerCertificate
+    }
+
     /// The name the client asked for, also where the handshake failed; for logs.
     package var presentedServerName: String? {
         self.session?.serverName ?? self.connection?.serverName

@@ -71,24 +71,24 @@ struct AdminServer {
             purpose: .internal, listener: "admin")
     }
 
-    private static func routes(_ gateway: Gateway) -> [ControlServer.Route] {
+    private static func routes(_ gateway: Gateway) -> [ControlRoute] {
         [
-            ControlServer.Route("/healthz") {
-                ControlServer.Answer(
+            ControlRoute(.get, "/healthz") { _ in
+                ControlAnswer(
                     status: 200, contentType: "application/json", text: #"{"status":"ok"}"#)
             },
-            ControlServer.Route("/readyz") {
+            ControlRoute(.get, "/readyz") { _ in
                 let reasons = gateway.unreadyReasons
                 let answer = Readiness(
                     status: reasons.isEmpty ? "ready" : "not ready", reasons: reasons)
                 let encoder = JSONEncoder()
                 encoder.outputFormatting = .sortedKeys
-                return ControlServer.Answer(
+                return ControlAnswer(
                     status: reasons.isEmpty ? 200 : 503, contentType: "application/json",
                     text: String(decoding: try encoder.encode(answer), as: UTF8.self))
             },
-            ControlServer.Route("/metrics") {
-                ControlServer.Answer(
+            ControlRoute(.get, "/metrics") { _ in
+                ControlAnswer(
                     status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8",
                     text: try await gateway.metrics())
             },
