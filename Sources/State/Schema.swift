@@ -110,5 +110,48 @@ enum Schema {
         -- While a log key is wrapped anew, the digest it is going to have; null otherwise.
         ALTER TABLE stream_log_key ADD COLUMN next_digest BLOB CHECK (length(next_digest) = 32);
         """,
+        """
+        -- A key or a secret of the vault service, by name.
+        CREATE TABLE vault_item (
+            id INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL CHECK (kind IN ('key', 'secret')),
+            name TEXT NOT NULL COLLATE NOCASE,
+            -- When it was deleted and when it will be purged; null while it is in use.
+            deleted_ms INTEGER,
+            purge_ms INTEGER,
+            UNIQUE (kind, name),
+            CHECK ((deleted_ms IS NULL) = (purge_ms IS NULL))
+        ) STRICT;
+
+        CREATE TABLE vault_version (
+            item_id INTEGER NOT NULL REFERENCES vault_item (id) ON DELETE CASCADE,
+            version TEXT NOT NULL CHECK (length(version) = 32),
+            -- Counts from 1; the newest is the highest.
+            number INTEGER NOT NULL CHECK (number > 0),
+            -- A key's type as RFC 7518 has it; null for a secret.
+            key_type TEXT,
+            -- What a key may be used for, separated by spaces.
+            key_operations TEXT NOT NULL,
+            -- The public half of a key, JSON; null if there is none.
+            public_key TEXT,
+            -- What seals it; 'token' has the key itself in the token, and its id here.
+            protection TEXT NOT NULL CHECK (protection IN ('root key', 'token key', 'token')),
+            sealed BLOB NOT NULL,
+            content_type TEXT,
+            -- JSON, text by text.
+            tags TEXT NOT NULL,
+            is_enabled INTEGER NOT NULL CHECK (is_enabled IN (0, 1)),
+            not_before_ms INTEGER,
+            expires_ms INTEGER,
+            created_ms INTEGER NOT NULL,
+            updated_ms INTEGER NOT NULL,
+            -- Counts the changes.
+            revision INTEGER NOT NULL DEFAULT 1,
+            -- Which request made it, so that one sent again makes no other.
+            request TEXT,
+            PRIMARY KEY (item_id, version),
+            UNIQUE (item_id, number)
+        ) STRICT, WITHOUT ROWID;
+        """,
     ]
 }

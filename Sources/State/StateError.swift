@@ -14,6 +14,8 @@ package enum StateError: Error, Equatable {
     case database(operation: String, reason: String)
     /// The wrapping key of an endpoint is not as the operation needs it; says how it is.
     case wrappingKey(endpoint: String, reason: String)
+    /// A key or secret of the vault is not as the operation needs it.
+    case vaultItem(VaultItemProblem)
     /// A cryptographic operation failed.
     case cryptography(CryptographyError)
 }
@@ -32,6 +34,7 @@ extension StateError: CustomStringConvertible {
         case .database(let operation, let reason): "\(operation) failed: \(reason)"
         case .wrappingKey(let endpoint, let reason):
             "the wrapping key of endpoint \"\(endpoint)\" \(reason)"
+        case .vaultItem(let problem): "the key or secret \(problem.rawValue)"
         case .cryptography(let error): "\(error)"
         }
     }

@@ -68,6 +68,11 @@ extension StateStore {
                             try Self.reseal(sealed, record.associatedData, opening, sealing)
                         ] + row)
                 }
+                for version in try VaultVersion.sealedUnderRootKey(database) {
+                    try version.replaceSealed(database) { sealed in
+                        try Self.reseal(sealed, version.associatedData, opening, sealing)
+                    }
+                }
                 try Self.audit(
                     database, time: now, actor: actor, action: "root key replaced", subject: path,
                     detail: "")
