@@ -129,6 +129,69 @@ static void COpenSSL_observe(
     }
 }
 
+// One record of TLS 1.3 (RFC 8446, 5.2): header, encrypted content and type, tag. Here and not in
+// Swift because they are the two calls each message costs; everything about a record but these
+// ciphers is in RecordProtection.swift.
+//
+// offset  bytes  meaning
+//      0      1  23, whatever is inside
+//      1      2  3, 3
+//      3      2  bytes that follow, big-endian: content_bytes + 17
+//      5      n  content, encrypted
+//  5 + n      1  type of the content, encrypted
+//  6 + n     16  tag
+#define COpenSSL_record_header 5
+#define COpenSSL_record_tag 16
+
+// The nonce of a record: its number, big-endian, over the last eight bytes of the IV (5.3).
+static inline void COpenSSL_record_nonce(
+    unsigned char nonce[12], const unsigned char *iv, unsigned long long number) {
+    memcpy(nonce, iv, 12);
+    for (int position = 11; number != 0; position--, number >>= 8)
+        nonce[position] ^= (unsigned char)number;
+}
+
+// Writes content_bytes + 22 bytes to record; 1, or 0 where OpenSSL fails.
+static inline int COpenSSL_seal_record(
+    EVP_CIPHER_CTX *context, const unsigned char *iv, unsigned long long number,
+    unsigned char type, const unsigned char *content, int content_bytes, unsigned char *record) {
+    unsigned char nonce[12];
+    unsigned char *body = record + COpenSSL_record_header;
+    int follows = content_bytes + 1 + COpenSSL_record_tag;
+    int written = 0;
+    COpenSSL_record_nonce(nonce, iv, number);
+    record[0] = SSL3_RT_APPLICATION_DATA;
+    record[1] = 3;
+    record[2] = 3;
+    record[3] = (unsigned char)(follows >> 8);
+    record[4] = (unsigned char)follows;
+    return EVP_EncryptInit_ex2(context, NULL, NULL, nonce, NULL) == 1
+        && EVP_EncryptUpdate(context, NULL, &written, record, COpenSSL_record_header) == 1
+        && EVP_EncryptUpdate(context, body, &written, content, content_bytes) == 1
+        && EVP_EncryptUpdate(context, body + content_bytes, &written, &type, 1) == 1
+        && EVP_EncryptFinal_ex(context, body + content_bytes + 1, &written) == 1
+        && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, COpenSSL_record_tag,
+                               body + content_bytes + 1) == 1;
+}
+
+// Opens a record of record_bytes in all, at least 21, and writes record_bytes - 21 bytes to
+// content: to be used only where this returns 1, for 0 says that the record is not authentic.
+static inline int COpenSSL_open_record(
+    EVP_CIPHER_CTX *context, const unsigned char *iv, unsigned long long number,
+    const unsigned char *record, int record_bytes, unsigned char *content) {
+    unsigned char nonce[12];
+    const unsigned char *body = record + COpenSSL_record_header;
+    int content_bytes = record_bytes - COpenSSL_record_header - COpenSSL_record_tag;
+    int written = 0;
+    COpenSSL_record_nonce(nonce, iv, number);
+    return EVP_DecryptInit_ex2(context, NULL, NULL, nonce, NULL) == 1
+        && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, COpenSSL_record_tag,
+                               (void *)(body + content_bytes)) == 1
+        && EVP_DecryptUpdate(context, NULL, &written, record, COpenSSL_record_header) == 1
+        && EVP_DecryptUpdate(context, content, &written, body, content_bytes) == 1
+        && EVP_DecryptFinal_ex(context, content + content_bytes, &written) == 1;
+}
+
 static inline void COpenSSL_SSL_CTX_set_observer(SSL_CTX *context, COpenSSL_transport *transport) {
     SSL_CTX_set_msg_callback(context, COpenSSL_observe);
     SSL_CTX_set_msg_callback_arg(context, transport);
@@ -146,9 +209,6 @@ static inline void COpenSSL_SSL_CTX_set_max_cert_list(SSL_CTX *context, long byt
 }
 static inline void COpenSSL_SSL_CTX_set_session_cache_off(SSL_CTX *context) {
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-}
-static inline void COpenSSL_SSL_CTX_set_read_ahead(SSL_CTX *context) {
-    SSL_CTX_set_read_ahead(context, 1);
 }
 static inline int COpenSSL_SSL_CTX_set1_groups_list(SSL_CTX *context, const char *groups) {
     return (int)SSL_CTX_set1_groups_list(context, groups);

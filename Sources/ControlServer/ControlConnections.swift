@@ -105,7 +105,8 @@ final class ControlPeerHandler: ChannelInboundHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .handshakeCompleted? = event as? TLSUserEvent,
-            !self.connections.opened(context.channel, certificate: self.tls.peerCertificate)
+            !self.connections.opened(
+                context.channel, certificate: self.tls.session?.peer?.certificate)
         {
             context.close(promise: nil)
             return

@@ -1,14 +1,25 @@
 internal import COpenSSL
 
-/// HKDF with SHA-256 (RFC 5869): keys for separate purposes from one secret.
+/// HKDF (RFC 5869): keys for separate purposes from one secret.
 ///
 /// The algorithm is fetched once and its context used again and again. Not Sendable: one a thread.
 @safe package final class HKDF {
+    /// The digest it is built on.
+    package enum Digest: String, Sendable {
+        /// 32 bytes.
+        case sha256 = "SHA256"
+        /// 48 bytes.
+        case sha384 = "SHA384"
+    }
+
+    private let digest: Digest
     private let algorithm: OpaquePointer
     private let context: OpaquePointer
 
     /// Fetches the algorithm in `library`.
-    package init(in library: LibraryContext = .standard) throws(CryptographyError) {
+    package init(
+        in library: LibraryContext = .standard, digest: Digest = .sha256
+    ) throws(CryptographyError) {
         try OpenSSLLibrary.initialise()
         OpenSSLErrorQueue.clear()
         guard let algorithm = unsafe EVP_KDF_fetch(library.handle, "HKDF", nil) else {
@@ -18,6 +29,7 @@ internal import COpenSSL
             unsafe EVP_KDF_free(algorithm)
             throw .ofOpenSSL("making an HKDF context")
         }
+        self.digest = digest
         unsafe self.algorithm = algorithm
         unsafe self.context = context
     }
@@ -85,6 +97,24 @@ internal import COpenSSL
         }
     }
 
+    /// Expands a key into `output`, memory of the caller's, who wipes it (RFC 5869, 2.3).
+    ///
+    /// For what there is too much of to lock in memory, such as the keys of connections.
+    ///
+    /// - Parameters:
+    ///   - secret: A key as good as random.
+    ///   - information: Names the purpose.
+    ///   - output: 1 to 8160 bytes; may be where `secret` is.
+    /// - Returns: False if OpenSSL has no memory.
+    @unsafe package func expand(
+        _ secret: UnsafeRawBufferPointer, information: RawSpan,
+        into output: UnsafeMutableRawBufferPointer
+    ) -> Bool {
+        OpenSSLErrorQueue.clear()
+        return unsafe self.derive(
+            secret, RawSpan(), information, isExpandOnly: true, into: output)
+    }
+
     private func derive(
         _ secret: UnsafeRawBufferPointer, _ salt: RawSpan, _ information: RawSpan,
         isExpandOnly: Bool, into output: UnsafeMutableRawBufferPointer
@@ -93,7 +123,8 @@ internal import COpenSSL
         return unsafe salt.withUnsafeBytes { salt in
             unsafe information.withUnsafeBytes { information in
                 unsafe COpenSSL_HKDF_derive(
-                    self.context, "SHA256", isExpandOnly ? "EXPAND_ONLY" : "EXTRACT_AND_EXPAND",
+                    self.context, self.digest.rawValue,
+                    isExpandOnly ? "EXPAND_ONLY" : "EXTRACT_AND_EXPAND",
                     secret.baseAddress?.assumingMemoryBound(to: UInt8.self), secret.count,
                     // A salt of no bytes is taken, but not at a null address.
                     (salt.baseAddress ?? secret.baseAddress)?.assumingMemoryBound(to: UInt8.self),

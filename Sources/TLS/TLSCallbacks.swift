@@ -53,6 +53,15 @@ let tlsVerifyPeer: @convention(c) (OpaquePointer?, UnsafeMutableRawPointer?) -> 
     return 1
 }
 
+/// SSL_CTX_set_keylog_callback(3): the one way OpenSSL 3.0 gives out the traffic secrets, which the
+/// connection needs to go on by itself after the handshake.
+let tlsKeyLogLine: SSL_CTX_keylog_cb_func = { ssl, line in
+    guard let line = unsafe line,
+        let connection = unsafe connection(of: ssl)
+    else { return }
+    unsafe connection.take(keyLogLine: line)
+}
+
 /// SSL_CTX_set_session_ticket_cb(3): notes in a new ticket whom it was made for.
 let tlsTicketMade: SSL_CTX_generate_session_ticket_fn = { ssl, _ in
     guard let connection = unsafe connection(of: ssl) else { return 0 }

@@ -103,6 +103,8 @@ package struct TLSClientConfiguration: Sendable {
     package var minimumVersion: TLSMinimumVersion
     /// Milliseconds from the connection to the end of the handshake.
     package var handshakeTimeoutMilliseconds: Int
+    /// Whether the server's tickets are wanted, which OpenSSL then keeps the connection for.
+    package var wantsTickets = false
 
     /// A client of `peer`, offering HTTP/1.1.
     package init(

@@ -118,7 +118,9 @@ extension TLSConnection {
         var peer: TLSPeer?
         if let leaf = unsafe SSL_get0_peer_certificate(self.ssl) {
             peer = unsafe TLSPeer(
-                identity: self.peerIdentity, notAfter: PeerCertificate.notAfter(of: leaf))
+                identity: self.peerIdentity,
+                subject: PeerCertificate.subject(of: leaf), certificate: PEMFile.der(of: leaf),
+                notAfter: PeerCertificate.notAfter(of: leaf))
         }
         return TLSSessionInfo(
             version: unsafe SSL_version(self.ssl) == TLS1_3_VERSION ? .tls13 : .tls12,
@@ -143,18 +145,6 @@ extension TLSConnection {
         guard let bytes = unsafe bytes, count > 0 else { return nil }
         return unsafe String(
             decoding: UnsafeBufferPointer(start: bytes, count: Int(count)), as: UTF8.self)
-    }
-
-    /// The subject of the peer's certificate in the form of RFC 2253; nil if it presented none.
-    var peerSubject: String? {
-        guard let leaf = unsafe SSL_get0_peer_certificate(self.ssl) else { return nil }
-        return unsafe PeerCertificate.subject(of: leaf)
-    }
-
-    /// The peer's certificate, DER; nil if it presented none.
-    var peerCertificate: [UInt8]? {
-        guard let leaf = unsafe SSL_get0_peer_certificate(self.ssl) else { return nil }
-        return unsafe PEMFile.der(of: leaf)
     }
 
     /// Why the handshake failed; empties the error queue.

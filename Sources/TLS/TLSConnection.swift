@@ -2,9 +2,10 @@ internal import COpenSSL
 internal import Cryptography
 internal import NIOCore
 
-/// Owns one `SSL *` and moves bytes through it; knows nothing of channels.
+/// One TLS connection, which knows nothing of channels.
 ///
-/// Ciphertext goes in as a ByteBuffer and comes out in one; what OpenSSL writes on its own account
+/// OpenSSL does the handshake, and all of TLS 1.2; ``RecordProtection`` the records of TLS 1.3.
+/// Ciphertext goes in as a ByteBuffer and comes out in one; what goes out on TLS's own account
 /// (handshake, alerts, key updates) is collected with ``takeControlBytes(into:)`` after each call.
 /// Used on the loop of its worker.
 @safe final class TLSConnection {
@@ -33,7 +34,13 @@ internal import NIOCore
     }
 
     let role: Role
-    let ssl: OpaquePointer
+    /// OpenSSL's object; nil once the records are ours.
+    private var handle: OpaquePointer?
+    /// What the records are protected with after a handshake of TLS 1.3.
+    private var protection: RecordProtection?
+    private var secrets: TrafficSecrets?
+    /// Records of the handshake's last flight that its traffic key has protected: a server's tickets.
+    private var ticketRecords: UInt64 = 0
     let resources: TLSWorkerResources
     /// What the client presented as SNI, in lower case.
     var serverName: String?
@@ -61,7 +68,7 @@ internal import NIOCore
         }
         guard let ssl = unsafe ssl else { return nil }
         self.role = role
-        unsafe self.ssl = ssl
+        unsafe self.handle = ssl
         unsafe self.resources.attach(ssl)
         unsafe COpenSSL_SSL_set_app_data(ssl, Unmanaged.passUnretained(self).toOpaque())
         switch role {
@@ -71,22 +78,96 @@ internal import NIOCore
     }
 
     deinit {
-        unsafe COpenSSL_SSL_set_app_data(self.ssl, nil)
-        unsafe SSL_free(self.ssl)
+        self.releaseOpenSSL()
+    }
+
+    private func releaseOpenSSL() {
+        guard let ssl = unsafe self.handle.take() else { return }
+        unsafe COpenSSL_SSL_set_app_data(ssl, nil)
+        unsafe SSL_free(ssl)
+    }
+
+    /// OpenSSL's object, as long as it has the connection.
+    var ssl: OpaquePointer {
+        guard let handle = unsafe self.handle else {
+            preconditionFailure("OpenSSL is asked of a connection it has no longer")
+        }
+        return unsafe handle
     }
 
     /// Takes the handshake as far as `input` allows.
     func handshake(_ input: inout ByteBuffer) -> HandshakeStep {
         let answer = self.withInput(&input) { unsafe SSL_do_handshake(self.ssl) }
-        if answer == 1 { return .complete }
+        if answer == 1 {
+            self.ticketRecords = self.sentRecords
+            return .complete
+        }
         switch unsafe SSL_get_error(self.ssl, answer) {
         case SSL_ERROR_WANT_READ: return .needsInput
         default: return .failed(self.handshakeError())
         }
     }
 
+    /// Takes one line of OpenSSL's key log.
+    @unsafe func take(keyLogLine line: UnsafePointer<CChar>) {
+        let secrets = self.secrets ?? TrafficSecrets()
+        unsafe secrets.take(line)
+        self.secrets = secrets
+    }
+
+    /// Ends OpenSSL's part, if it can be ended here: must be called once the handshake is complete,
+    /// what it wrote is collected, and nothing is to be asked of it any more.
+    func takeOverRecords(_ session: TLSSessionInfo) {
+        defer { self.secrets = nil }
+        guard session.version == .tls13, !self.wantsTickets,
+            let suite = self.resources.recordCiphers.suite(session.cipher),
+            let client = unsafe self.secrets?.client(suite.secretBytes),
+            let server = unsafe self.secrets?.server(suite.secretBytes),
+            unsafe SSL_has_pending(self.ssl) == 0
+        else {
+            // One BIO_read takes all of a record, and of the next, instead of a header and a body. Not
+            // before: what came behind the handshake must not end in OpenSSL's buffer.
+            unsafe SSL_set_read_ahead(self.ssl, 1)
+            return
+        }
+        let isClient = if case .client = self.role { true } else { false }
+        guard
+            let reading = unsafe TrafficKey.make(
+                suite, secret: isClient ? server : client, .opening),
+            let writing = unsafe TrafficKey.make(
+                suite, secret: isClient ? client : server, .sealing, number: self.ticketRecords)
+        else {
+            OpenSSLErrorQueue.clear()
+            return
+        }
+        self.protection = RecordProtection(
+            reading: reading, writing: writing, isClient: isClient)
+        self.releaseOpenSSL()
+    }
+
+    /// How many records OpenSSL has written since they were last collected, as far as they are sealed
+    /// under the traffic key: all that a server says in answer to the client's Finished.
+    private var sentRecords: UInt64 {
+        guard case .server = self.role else { return 0 }
+        let transport = unsafe self.resources.transport
+        var position = 0
+        var records: UInt64 = 0
+        while unsafe position + 5 <= transport.pointee.spill_bytes {
+            let header = unsafe transport.pointee.spill + position
+            unsafe position += 5 + Int(header[3]) << 8 + Int(header[4])
+            records += 1
+        }
+        return records
+    }
+
+    private var wantsTickets: Bool {
+        guard case .client(let context) = self.role else { return false }
+        return context.configuration.wantsTickets
+    }
+
     /// Opens records into `plaintext` until `input` is used up or `plaintext` is full.
     func read(_ input: inout ByteBuffer, into plaintext: inout ByteBuffer) -> ReadStep {
+        if let protection { return protection.read(&input, into: &plaintext) }
         var step = ReadStep.drained
         unsafe plaintext.writeWithUnsafeMutableBytes(minimumWritableBytes: 1) { window in
             self.withInput(&input) { unsafe self.fill(window, &step) }
@@ -130,13 +211,22 @@ internal import NIOCore
         }
     }
 
-    /// Whether OpenSSL holds ciphertext that it took and did not open yet.
-    var hasUnopenedInput: Bool { unsafe SSL_has_pending(self.ssl) == 1 }
+    /// Whether reading may go on without more input: OpenSSL holds ciphertext it took and did not open.
+    var hasUnopenedInput: Bool {
+        guard self.protection == nil else { return false }
+        return unsafe SSL_has_pending(self.ssl) == 1
+    }
+
+    /// How much plaintext may come of what is held already.
+    var heldBytes: Int {
+        self.protection?.heldBytes ?? (self.hasUnopenedInput ? RecordSize.large : 0)
+    }
 
     /// Seals `plaintext` at the end of `ciphertext`, which grows as needed.
     func write(_ plaintext: ByteBuffer, to ciphertext: inout ByteBuffer) -> TLSError? {
         guard plaintext.readableBytes > 0 else { return nil }
         self.records.beginWrite(bytes: plaintext.readableBytes)
+        if let protection { return self.seal(plaintext, to: &ciphertext, protection) }
         let transport = unsafe self.resources.transport
         var error: TLSError?
         unsafe plaintext.withUnsafeReadableBytes { source in
@@ -159,6 +249,22 @@ internal import NIOCore
         return error
     }
 
+    private func seal(
+        _ plaintext: ByteBuffer, to ciphertext: inout ByteBuffer, _ protection: RecordProtection
+    ) -> TLSError? {
+        var isSealed = true
+        unsafe plaintext.withUnsafeReadableBytes { source in
+            _ = unsafe ciphertext.writeWithUnsafeMutableBytes(
+                minimumWritableBytes: Self.sealedBytes(source.count)
+            ) { window in
+                let count = unsafe protection.seal(source, into: window, &self.records)
+                isSealed = count != nil
+                return count ?? 0
+            }
+        }
+        return isSealed ? nil : .ofOpenSSL("sealing a record")
+    }
+
     @unsafe private func seal(_ source: UnsafeRawBufferPointer) -> TLSError? {
         var sealed = 0
         OpenSSLErrorQueue.clear()
@@ -177,16 +283,21 @@ internal import NIOCore
 
     /// Makes close_notify; writing is over after it, reading is not.
     func shutDownWriting() {
+        if let protection { return protection.shutDownWriting() }
         OpenSSLErrorQueue.clear()
         // 0 says "sent, none received yet", which is all we want (SSL_shutdown(3)).
         if unsafe SSL_shutdown(self.ssl) < 0 { OpenSSLErrorQueue.clear() }
     }
 
-    /// Whether OpenSSL has written something on its own account since the last collection.
-    var hasControlBytes: Bool { unsafe self.resources.transport.pointee.spill_bytes > 0 }
+    /// Whether there is something to send since the last collection that nobody wrote.
+    var hasControlBytes: Bool {
+        if let protection { return protection.hasControlBytes }
+        return unsafe self.resources.transport.pointee.spill_bytes > 0
+    }
 
-    /// Moves what OpenSSL wrote on its own account to the end of `ciphertext`.
+    /// Moves that to the end of `ciphertext`.
     func takeControlBytes(into ciphertext: inout ByteBuffer) {
+        if let protection { return protection.takeControlBytes(into: &ciphertext) }
         let transport = unsafe self.resources.transport
         guard unsafe transport.pointee.spill_bytes > 0 else { return }
         let bytes = unsafe UnsafeRawBufferPointer(
@@ -232,22 +343,4 @@ internal import NIOCore
 
     /// 64 bytes: header 5, explicit nonce 8, type 1, tag 16, and as much again for safety.
     private static let maximumRecordOverhead = 64
-}
-
-/// How many key updates or refused renegotiations a peer has left.
-private struct KeyChangeLimit {
-    private var count = 0
-    private var since = NIODeadline.uptimeNanoseconds(0)
-
-    mutating func admit(_ number: Int, now: NIODeadline) -> Bool {
-        if now - self.since > .minutes(1) {
-            self.since = now
-            self.count = 0
-        }
-        self.count += number
-        return self.count <= Self.maximum
-    }
-
-    /// 16 a minute: a peer that must change keys every few GiB stays far below.
-    private static let maximum = 16
 }

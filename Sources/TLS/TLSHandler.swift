@@ -88,14 +88,6 @@ package final class TLSHandler: ChannelDuplexHandler {
         self.counters = counters
     }
 
-    /// The subject of the peer's certificate in the form of RFC 2253, for logs; never to authorise.
-    package var peerSubject: String? { self.connection?.peerSubject }
-
-    /// The peer's certificate, verified, DER; nil if it presented none or the handshake is not done.
-    package var peerCertificate: [UInt8]? {
-        self.session == nil ? nil : self.connection?.peerCertificate
-    }
-
     /// The name the client asked for, also where the handshake failed; for logs.
     package var presentedServerName: String? {
         self.session?.serverName ?? self.connection?.serverName
@@ -278,8 +270,8 @@ extension TLSHandler {
     ) -> Bool {
         // The buffer is taken out of its owner before it is filled: with a second reference to it
         // each write would copy it.
-        let held = connection.hasUnopenedInput ? RecordSize.large : 0
-        let capacity = min(input.readableBytes + held, Self.maximumDeliveryBytes)
+        let capacity = min(
+            input.readableBytes + connection.heldBytes, Self.maximumDeliveryBytes)
         var plaintext = self.resources.takePlaintextBuffer(capacity: capacity)
         let step = connection.read(&input, into: &plaintext)
         self.collectControlBytes(connection)
@@ -330,6 +322,7 @@ extension TLSHandler {
             self.fail(.handshakeFailed(reason: "unknown cipher suite", alert: nil), context)
             return
         }
+        connection.takeOverRecords(session)
         self.session = session
         self.state = .open
         self.counters.countHandshake(session)

@@ -3,7 +3,8 @@ internal import Cryptography
 
 /// The settings all our contexts share, server and client (Mozilla's intermediate configuration).
 ///
-/// No key log callback is set anywhere: `SSLKEYLOGFILE` has no effect, whoever sets it.
+/// OpenSSL's key log goes to the connection it is of and nowhere else (``TrafficSecrets``):
+/// `SSLKEYLOGFILE` has no effect, whoever sets it.
 enum TLSPolicy {
     /// Makes an SSL_CTX of `resources` with everything that does not depend on the role.
     ///
@@ -25,8 +26,7 @@ enum TLSPolicy {
             context,
             Int(SSL_MODE_RELEASE_BUFFERS) | Int(SSL_MODE_ENABLE_PARTIAL_WRITE)
                 | Int(SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER) | Int(SSL_MODE_AUTO_RETRY))
-        // One BIO_read takes all of a record, and of the next, instead of a header and a body.
-        unsafe COpenSSL_SSL_CTX_set_read_ahead(context)
+        unsafe SSL_CTX_set_keylog_callback(context, tlsKeyLogLine)
         unsafe COpenSSL_SSL_CTX_set_session_cache_off(context)
         unsafe COpenSSL_SSL_CTX_set_max_cert_list(context, self.maximumChainBytes)
         unsafe SSL_CTX_set_max_early_data(context, 0)

@@ -110,6 +110,10 @@ package struct TLSSessionInfo: Sendable {
 package struct TLSPeer: Sendable, Equatable {
     /// The SPIFFE ID, if the certificate has one.
     package var identity: String?
+    /// The subject in the form of RFC 2253, for logs; never to authorise.
+    package var subject: String
+    /// The certificate, DER.
+    package var certificate: [UInt8]
     /// Seconds since 1970 at which the certificate runs out.
     package var notAfter: Int64
 }

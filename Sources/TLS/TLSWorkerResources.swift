@@ -17,6 +17,7 @@ internal import NIOCore
     private let bio: OpaquePointer
     /// AES-256-CBC, which tickets are sealed with.
     let ticketCipher: OpaquePointer
+    let recordCiphers: RecordCiphers
     let transport: UnsafeMutablePointer<COpenSSL_transport>
     /// What the channels of the loop read into.
     package let receiveBuffer = ReceiveBuffer()
@@ -84,6 +85,7 @@ internal import NIOCore
             throw .cryptography(error)
         }
         self.library = library
+        self.recordCiphers = try RecordCiphers(in: library)
         OpenSSLErrorQueue.clear()
         guard let method = unsafe COpenSSL_transport_method() else {
             throw .ofOpenSSL("BIO method")

@@ -38,21 +38,54 @@ import Testing
         #expect(self.pair.serverRecorder.errors == [])
     }
 
-    @Test("A peer that changes its keys more than 16 times a minute is let go")
-    func keyUpdates() throws {
-        try self.pair.connect()
+    @Test(
+        "A peer that changes its keys more than 16 times a minute is let go",
+        arguments: [SSL_KEY_UPDATE_NOT_REQUESTED, SSL_KEY_UPDATE_REQUESTED])
+    func keyUpdates(_ kind: Int32) throws {
+        let pair = try self.pairWithOpenSSL()
+        try pair.connect()
         for number in 1...17 {
-            let connection = try #require(self.pair.clientHandler.connection)
+            let connection = try #require(pair.clientHandler.connection)
             // It leaves before the next record (SSL_key_update(3)).
-            #expect(unsafe SSL_key_update(connection.ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1)
-            self.pair.client.writeAndFlush(ByteBuffer(string: "x"), promise: nil)
-            self.pair.carry()
+            #expect(unsafe SSL_key_update(connection.ssl, kind) == 1)
+            pair.client.writeAndFlush(ByteBuffer(string: "x"), promise: nil)
+            pair.carry()
+            pair.server.writeAndFlush(ByteBuffer(string: "y"), promise: nil)
+            pair.carry()
             if number <= 16 {
-                #expect(self.pair.serverRecorder.received.count == number)
-                #expect(self.pair.serverRecorder.errors == [])
+                #expect(pair.serverRecorder.received.count == number)
+                #expect(pair.clientRecorder.received.count == number)
+                #expect(pair.serverRecorder.errors == [])
+                #expect(pair.clientRecorder.errors == [])
             }
         }
-        #expect(self.pair.serverRecorder.errors == [.tooManyKeyChanges])
+        #expect(pair.serverRecorder.errors == [.tooManyKeyChanges])
+    }
+
+    @Test("OpenSSL opens our records and we open its", arguments: [Int.max, 999])
+    func openSSL(chunk: Int) throws {
+        let pair = try self.pairWithOpenSSL()
+        try pair.connect()
+        let bytes = (0..<(1 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 13) }
+        try pair.client.writeOutbound(ByteBuffer(bytes: bytes))
+        try pair.server.writeOutbound(ByteBuffer(bytes: bytes))
+        pair.carry(chunk: chunk)
+        #expect(pair.serverRecorder.received == bytes)
+        #expect(pair.clientRecorder.received == bytes)
+        try pair.server.close().wait()
+        pair.carry(chunk: chunk)
+        #expect(pair.clientRecorder.inputClosed == 1)
+        #expect(pair.clientRecorder.errors == [])
+    }
+
+    /// A client that leaves its connection to OpenSSL after the handshake too.
+    private func pairWithOpenSSL() throws -> TLSPair {
+        var client = TLSClientConfiguration(
+            trustRoots: self.certificates.root, peer: .dnsName("a.example"))
+        client.wantsTickets = true
+        return try TLSPair(
+            server: TLSServerConfiguration(certificates: [self.certificates.server(["a.example"])]),
+            client: client)
     }
 
     @Test("Writes of one flush are one write to the channel, and one read at the peer")

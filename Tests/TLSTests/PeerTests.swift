@@ -18,7 +18,7 @@ import Testing
         let pair = try self.connect(client: self.certificates.identity(id), purpose: purpose)
         #expect(pair.serverRecorder.errors == [])
         #expect(pair.serverHandler.session?.peer?.identity == id)
-        #expect(pair.serverHandler.peerSubject?.contains("edge") == true)
+        #expect(pair.serverHandler.session?.peer?.subject.contains("edge") == true)
         #expect(pair.clientRecorder.handshakes == 1)
     }
 

@@ -33,7 +33,7 @@ final class ClientConnection {
         self.serverName =
             snapshot.isAgent ? nil : session?.serverName.map { Array($0.utf8) }
         self.tls = session
-        self.peerIdentity = session?.peer.flatMap { $0.identity ?? tls.peerSubject }
+        self.peerIdentity = session?.peer.flatMap { $0.identity ?? $0.subject }
         self.isTrustedProxy = snapshot.configuration.trusts(client)
     }
 
