@@ -22,7 +22,8 @@ let package = Package(
         .executableTarget(
             name: "scoregate",
             dependencies: [
-                "Gateway", "LoadTest", "ServiceConfiguration", "State", "KeyVault", "SealedLog",
+                "Gateway", "Vault", "LoadTest", "ServiceConfiguration", "State", "KeyVault",
+                "SealedLog",
                 "TLS", "Cryptography",
                 "HTTPTransport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -35,6 +36,15 @@ let package = Package(
             dependencies: [
                 "ServiceConfiguration", "ControlServer", "State", "KeyVault", "SealedLog",
                 "HTTPTransport", "TLS", "Cryptography",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ], swiftSettings: strict),
+        .target(
+            name: "Vault",
+            dependencies: [
+                "ServiceConfiguration", "ControlServer", "State", "TLS", "Cryptography",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

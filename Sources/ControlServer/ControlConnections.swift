@@ -80,8 +80,8 @@ package final class ControlConnections: Sendable {
     }
 
     fileprivate func failed(_ error: any Error, _ channel: any Channel) {
-        // What is not TLS's is an end that the HTTP side deals with.
-        guard let error = error as? TLSError else { return }
+        // What is not TLS's is an end that the HTTP side deals with; many clients never say goodbye.
+        guard let error = error as? TLSError, error != .truncated else { return }
         self.logger.info(
             "connection failed",
             metadata: [

@@ -14,7 +14,8 @@ struct Scoregate: AsyncParsableCommand {
             """,
         version: "scoregate \(Self.version)",
         subcommands: [
-            DemoCommand.self, ServeCommand.self, AgentCommand.self, CheckCommand.self,
+            DemoCommand.self, ServeCommand.self, AgentCommand.self, VaultCommand.self,
+            CheckCommand.self,
             HealthCommand.self,
             CertsCommand.self, KeysCommand.self, LogsCommand.self, ModelCommand.self,
         ])

@@ -37,6 +37,14 @@ struct ServiceOptions: ParsableArguments {
 
     /// Runs the data plane as a service of this kind.
     func run(_ kind: SPIFFEID.Kind) async throws {
+        try await self.run { path, environment, logger in
+            try await GatewayProcess.run(
+                kind, configurationPath: path, environment: environment, logger: logger)
+        }
+    }
+
+    /// Runs a service until it ends: `body` with the configuration's path, the environment and the log.
+    func run(_ body: (String, [String: String], Logger) async throws -> Void) async throws {
         try ProcessHardening.applyOrFail()
         let environment = ProcessInfo.processInfo.environment
         let logger = Log.make(self.logLevel)
@@ -46,8 +54,7 @@ struct ServiceOptions: ParsableArguments {
                 metadata: ["name": "\(name)"])
         }
         do {
-            try await GatewayProcess.run(
-                kind, configurationPath: self.config, environment: environment, logger: logger)
+            try await body(self.config, environment, logger)
         } catch let error as InvalidConfiguration {
             throw CommandFailure(code: .refused, message: error.description)
         } catch let error as StartError {

@@ -1,0 +1,111 @@
+internal import Cryptography
+internal import ServiceConfiguration
+
+/// Turns the YAML tree of a vault's configuration into values.
+///
+/// One method a section; each answers nil after reporting what is wrong in it.
+struct VaultConfigurationReader {
+    let files: ConfigurationFiles
+
+    /// Reads the whole file.
+    func vault(_ root: ConfigurationCursor) -> VaultConfiguration? {
+        let keys = [
+            "trust_domain", "service", "state", "root_key", "base_url", "listeners", "admin",
+            "identity", "drain_timeout_ms", "limits", "policy",
+        ]
+        guard let root = root.mapping(keys: keys) else { return nil }
+        let trustDomain = self.files.trustDomain(root["trust_domain"])
+        let service = root.required("service").flatMap { self.files.service($0, among: [.vault]) }
+        let state = root.required("state").flatMap(self.files.path)
+        let rootKey = root.required("root_key").flatMap {
+            self.files.rootKey($0, stateDirectory: state)
+        }
+        let listeners = root.required("listeners").flatMap(self.listeners)
+        let baseURL = root["base_url"].map(self.baseURL)
+        if root["base_url"] == nil, let first = listeners?.first, !first.isOneAddress {
+            root["listeners"]?.report(
+                "\(first) is no address that clients can use: say by \"base_url\" what they use")
+        }
+        let admin = root["admin"].map(self.admin)
+        let identity = root.required("identity").flatMap(self.files.identity)
+        let drain = root.integer("drain_timeout_ms", in: 0...3_600_000, otherwise: 10_000)
+        let limits = self.limits(root["limits"])
+        let policy = root.required("policy").flatMap { place in
+            trustDomain.flatMap { VaultPolicyReader(trustDomain: $0).policy(place) }
+        }
+        guard let trustDomain, let service, let state, let rootKey, let listeners, let identity,
+            let drain, let limits, let policy,
+            let spiffeID = try? SPIFFEID(
+                trustDomain: trustDomain, kind: service.kind, name: service.name)
+        else { return nil }
+        return VaultConfiguration(
+            file: self.files.file, spiffeID: spiffeID, stateDirectory: state, rootKeyFile: rootKey,
+            baseURL: baseURL.flatMap { $0 }, listeners: listeners,
+            adminSocket: admin.flatMap { $0 },
+            identity: identity, drainTimeoutMilliseconds: drain, connections: limits.connections,
+            idleTimeoutMilliseconds: limits.idle, policy: policy)
+    }
+
+    private func listeners(_ place: ConfigurationCursor) -> [ListenAddress]? {
+        guard let elements = place.elements() else { return nil }
+        if elements.isEmpty { place.report("at least one listener is needed") }
+        var addresses: Set<ListenAddress> = []
+        let listeners = elements.compactMap { element -> ListenAddress? in
+            guard let place = element.mapping(keys: ["address"])?.required("address"),
+                let address = self.files.listenAddress(place)
+            else { return nil }
+            guard case .ip(_, let port) = address else {
+                place.report(
+                    "a vault knows who asks by mutual TLS: it needs an IP address and port")
+                return nil
+            }
+            if port != 0, !addresses.insert(address).inserted {
+                place.report("another listener has the address \(address)")
+            }
+            return address
+        }
+        return listeners.count == elements.count ? listeners : nil
+    }
+
+    private func baseURL(_ place: ConfigurationCursor) -> String? {
+        guard let text = place.string() else { return nil }
+        let scheme = "https://"
+        if text.hasPrefix(scheme),
+            let (host, port) = HostAndPort.split(
+                String(text.dropFirst(scheme.count)), defaultPort: 443),
+            let name = HostName.normalized(host), port > 0
+        {
+            return port == 443 ? "\(scheme)\(name)" : "\(scheme)\(name):\(port)"
+        }
+        place.report("\"\(text)\" is not the URL of a vault: https://HOST:PORT; without a path")
+        return nil
+    }
+
+    private func admin(_ place: ConfigurationCursor) -> String? {
+        guard let address = place.mapping(keys: ["address"])?.required("address"),
+            let value = self.files.listenAddress(address)
+        else { return nil }
+        guard case .unix(let path) = value else {
+            address.report("the listeners answer /healthz and /readyz: admin is for unix:PATH")
+            return nil
+        }
+        return path
+    }
+
+    private func limits(_ place: ConfigurationCursor?) -> (connections: Int, idle: Int64)? {
+        guard let place else { return (1024, 60_000) }
+        guard let limits = place.mapping(keys: ["connections", "idle_timeout_ms"]),
+            let connections = limits.integer("connections", in: 1...100_000, otherwise: 1024),
+            let idle = limits.integer("idle_timeout_ms", in: 1000...86_400_000, otherwise: 60_000)
+        else { return nil }
+        return (Int(connections), idle)
+    }
+}
+
+extension ListenAddress {
+    /// Whether it is an address that clients can connect to as it stands.
+    fileprivate var isOneAddress: Bool {
+        guard case .ip(let address, _) = self else { return false }
+        return address != IPAddress(ipv4: 0) && address != IPAddress(bits: 0)
+    }
+}

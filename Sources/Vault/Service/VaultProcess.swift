@@ -1,0 +1,184 @@
+internal import ControlServer
+internal import Glibc
+package import Logging
+internal import NIOCore
+internal import ServiceConfiguration
+internal import Synchronization
+internal import TLS
+internal import UnixSignals
+
+/// A vault as a process: from its configuration file to the last signal.
+package enum VaultProcess {
+    /// Serves until SIGTERM or SIGINT, then drains; the second of them ends at once.
+    ///
+    /// SIGHUP reads the configuration and all files it names again. The certificate files are watched
+    /// as well.
+    ///
+    /// - Parameters:
+    ///   - configurationPath: The configuration file.
+    ///   - environment: The process's environment variables.
+    ///   - logger: For the process's own log.
+    /// - Throws: ``InvalidConfiguration`` or ``StartError``; nothing is left running then.
+    package static func run(
+        configurationPath: String, environment: [String: String], logger: Logger
+    ) async throws {
+        let configuration = try VaultConfiguration.read(
+            path: configurationPath, environment: environment)
+        let watch = FileWatch(FileWatch.Files(configuration.watchedFiles))
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
+        let tls: ControlTLS
+        do throws(TLSError) {
+            tls = try ControlTLS(configuration.tls)
+        } catch {
+            throw StartError.environment("the listeners cannot be set up: \(error)")
+        }
+        let service = try VaultService(configuration, logger: logger)
+        let reload = { @Sendable (cause: String) in
+            do {
+                let new = try VaultConfiguration.read(
+                    path: configurationPath, environment: environment)
+                let files = FileWatch.Files(new.watchedFiles)
+                try configuration.checkFixed(new)
+                try tls.adopt(new.tls)
+                service.adopt(new.policy)
+                watch.follow(files)
+                logger.info("reloaded", metadata: ["cause": "\(cause)"])
+            } catch {
+                // What is in force stays in force.
+                logger.error(
+                    "reload failed; the configuration and certificates in force stay",
+                    metadata: ["cause": "\(cause)", "error": "\(error)"])
+            }
+        }
+        let drain = Drain()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for server in Self.servers(configuration, service, tls, logger) {
+                group.addTask {
+                    do {
+                        try await server.server.run { address in
+                            let bound = address.map { "\($0)" } ?? server.name
+                            logger.info("listening", metadata: ["address": "\(bound)"])
+                        } drain: {
+                            await drain.began()
+                        }
+                    } catch {
+                        throw StartError.environment("the listener \(server.name) failed: \(error)")
+                    }
+                }
+            }
+            group.addTask { await service.maintain() }
+            group.addTask {
+                while !Task.isCancelled {
+                    try? await Task.sleep(for: .seconds(1))
+                    if watch.hasChanged() { reload("file changed") }
+                }
+            }
+            group.addTask {
+                for await signal in signals {
+                    if signal == .sighup {
+                        reload("SIGHUP")
+                    } else if drain.begin() {
+                        // Streams have no end of their own.
+                        service.events.finish()
+                    } else {
+                        logger.warning("second signal: ending at once")
+                        _exit(0)
+                    }
+                }
+            }
+            // Each listener ends by itself after a drain; anything else ends the process.
+            for _ in 0..<configuration.listenerCount { try await group.next() }
+            group.cancelAll()
+        }
+        await service.stop()
+        logger.info("stopped")
+        // Not exit: what a token's module does in its destructors is not to be trusted.
+        _exit(0)
+    }
+
+    private static func servers(
+        _ configuration: VaultConfiguration, _ service: VaultService, _ tls: ControlTLS,
+        _ logger: Logger
+    ) -> [(name: String, server: ControlServer)] {
+        var limits = ControlLimits()
+        limits.connections = configuration.connections
+        limits.idleTimeout = .milliseconds(configuration.idleTimeoutMilliseconds)
+        limits.drainTimeout = .milliseconds(configuration.drainTimeoutMilliseconds)
+        var servers: [(String, ControlServer)] = []
+        for address in configuration.listeners {
+            guard case .ip(let host, let port) = address else { continue }
+            let server = ControlServer(
+                address: .mutualTLS(host: host.description, port: port, tls),
+                routes: service.routes + service.healthRoutes, limits: limits,
+                connections: service.connections, logger: logger)
+            servers.append(("\(address)", server))
+        }
+        if let path = configuration.adminSocket {
+            let server = ControlServer(
+                address: .unix(path: path), routes: service.healthRoutes, limits: limits,
+                logger: logger)
+            servers.append(("unix:\(path)", server))
+        }
+        return servers
+    }
+}
+
+/// Whether a drain has begun; what waits for that.
+private final class Drain: Sendable {
+    private let stream: AsyncStream<Void>
+    private let continuation: AsyncStream<Void>.Continuation
+    private let hasBegun = Atomic(false)
+
+    init() { (self.stream, self.continuation) = AsyncStream.makeStream() }
+
+    /// Begins it; false if it had begun before.
+    func begin() -> Bool {
+        guard !self.hasBegun.exchange(true, ordering: .relaxed) else { return false }
+        self.continuation.finish()
+        return true
+    }
+
+    /// Returns when it has begun.
+    func began() async { for await _ in self.stream {} }
+}
+
+extension VaultConfiguration {
+    /// What ids of keys and secrets begin with.
+    var publicURL: String { self.baseURL ?? "https://\(self.listeners[0])" }
+
+    /// How many servers there are.
+    fileprivate var listenerCount: Int {
+        self.listeners.count + (self.adminSocket == nil ? 0 : 1)
+    }
+
+    /// The TLS of the listeners.
+    fileprivate var tls: TLSServerConfiguration {
+        TLSServerConfiguration(
+            certificates: [
+                TLSCertificateFiles(
+                    chain: self.identity.certificate.chain, key: self.identity.certificate.key)
+            ],
+            clientAuthentication: .required, clientTrustRoots: self.identity.trustRoots,
+            purpose: .internal, listener: "vault")
+    }
+
+    /// Throws if something is different in `new` that is fixed at the start.
+    fileprivate func checkFixed(_ new: VaultConfiguration) throws {
+        var changed: [String] = []
+        if self.spiffeID != new.spiffeID { changed.append("service") }
+        if self.stateDirectory != new.stateDirectory { changed.append("state") }
+        if self.rootKeyFile != new.rootKeyFile { changed.append("root_key") }
+        if self.publicURL != new.publicURL { changed.append("base_url") }
+        if self.listeners != new.listeners { changed.append("listeners") }
+        if self.adminSocket != new.adminSocket { changed.append("admin") }
+        if self.connections != new.connections
+            || self.idleTimeoutMilliseconds != new.idleTimeoutMilliseconds
+        {
+            changed.append("limits")
+        }
+        guard changed.isEmpty else {
+            throw StartError.configuration(
+                "a restart is needed for a change of \(changed.joined(separator: ", "))")
+        }
+    }
+}

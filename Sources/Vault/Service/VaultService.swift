@@ -1,0 +1,191 @@
+package import ControlServer
+internal import Cryptography
+package import Logging
+internal import NIOPosix
+internal import ServiceConfiguration
+package import State
+internal import Synchronization
+
+/// The vault: keys and secrets, who may use them, and the routes by which they are asked for.
+///
+/// What blocks or computes happens on threads of its own; ``stop()`` ends them.
+package final class VaultService: Sendable {
+    /// Tells who is subscribed what changed.
+    package let events: EventPublisher
+    /// Who is connected.
+    package let connections: ControlConnections
+    /// What is kept.
+    package let state: StateStore
+
+    let store: VaultStore
+    private let policy: SharedPolicy
+    private let threads: NIOThreadPool
+    private let pending = Atomic(0)
+    private let logger: Logger
+
+    /// Opens the state and everything that the keys need.
+    ///
+    /// - Throws: ``StartError`` with what is missing.
+    package init(_ configuration: VaultConfiguration, logger: Logger) throws {
+        do throws(StateError) {
+            self.state = try StateStore(
+                folder: configuration.stateDirectory, rootKeyPath: configuration.rootKeyFile)
+        } catch {
+            throw StartError.environment("the vault cannot be opened: \(error)")
+        }
+        let trustDomain = configuration.spiffeID.trustDomain
+        self.connections = ControlConnections(logger: logger) { peer in
+            peer.identity.trustDomain == trustDomain
+        }
+        let policy = SharedPolicy(configuration.policy)
+        self.policy = policy
+        self.events = EventPublisher(now: UnixTime.milliseconds)
+        self.store = VaultStore(
+            state: self.state, sealing: VaultSealing(rootKeyPath: configuration.rootKeyFile),
+            events: VaultEvents(publisher: self.events) { name, identity in
+                policy.allows(.get, .key, name, to: identity)
+            }, baseURL: configuration.publicURL)
+        self.threads = NIOThreadPool(numberOfThreads: Self.threads)
+        self.threads.start()
+        self.logger = logger
+    }
+
+    /// Takes over a new policy; everything else is fixed at the start.
+    package func adopt(_ policy: VaultPolicy) { self.policy.adopt(policy) }
+
+    /// Ends the threads, once what they do is done.
+    package func stop() async { try? await self.threads.shutdownGracefully() }
+
+    /// Sends heartbeats to subscribers and purges what was deleted long ago, until cancelled.
+    package func maintain() async {
+        var beats = 0
+        while !Task.isCancelled {
+            self.events.beat()
+            if beats.isMultiple(of: Self.beatsBetweenPurges) { await self.purgeOverdue() }
+            beats += 1
+            try? await Task.sleep(for: .seconds(1))
+        }
+    }
+
+    /// Why it cannot serve now; empty if it can.
+    package func unreadyReasons() async -> [String] {
+        do {
+            return try await self.onThread { [state, store] in
+                do throws(StateError) {
+                    _ = try state.vaultItemsToPurge(now: 0)
+                    _ = try RootKey.read(path: store.sealing.rootKeyPath)
+                    return []
+                } catch {
+                    return ["\(error)"]
+                }
+            }
+        } catch {
+            return ["too busy"]
+        }
+    }
+
+    /// Answers a request, if the peer has the right to it.
+    ///
+    /// A right on no name at all is looked for where the path has no name. Whoever has no right is told
+    /// the same whether or not there is something.
+    func answer(
+        _ control: ControlRequest, _ kind: VaultVersion.Kind, _ right: VaultRight,
+        _ body: @escaping @Sendable (VaultRequest) throws(VaultError) -> ControlAnswer
+    ) async -> ControlAnswer {
+        guard let peer = control.peer else {
+            preconditionFailure("the vault's routes are served under mutual TLS only")
+        }
+        let request = VaultRequest(control, peer, kind, right, now: UnixTime.milliseconds)
+        do {
+            return try await self.onThread { [state, policy, logger] in
+                do throws(VaultError) {
+                    try Self.check(request, policy)
+                    return try body(request)
+                } catch {
+                    if case .unavailable(let reason) = error {
+                        logger.error(
+                            "a request failed",
+                            metadata: ["operation": "\(right.rawValue)", "error": "\(reason)"])
+                    }
+                    do throws(StateError) {
+                        try state.auditVault(request.use(), now: request.now, result: error.result)
+                    } catch {
+                        logger.error("the audit failed", metadata: ["error": "\(error)"])
+                        return VaultError.unavailable("the audit failed").answer
+                    }
+                    return error.answer
+                }
+            }
+        } catch {
+            return VaultError.throttled.answer
+        }
+    }
+
+    /// Whether the peer has a right to some name, or to this one.
+    func allows(_ right: VaultRight, _ kind: VaultVersion.Kind, _ name: String, _ peer: SPIFFEID)
+        -> Bool
+    {
+        self.policy.allows(right, kind, name, to: peer)
+    }
+
+    private static func check(
+        _ request: VaultRequest, _ policy: SharedPolicy
+    ) throws(VaultError) {
+        guard let version = request.control.query["api-version"],
+            Self.apiVersions.contains(version)
+        else {
+            throw .badParameter(
+                "api-version is one of \(Self.apiVersions.joined(separator: ", ")).")
+        }
+        guard request.control.parameters["name"] != nil else {
+            guard policy.allowsSome(request.right, request.kind, to: request.identity) else {
+                throw .forbidden
+            }
+            return
+        }
+        guard VaultName.isValid(request.name) else {
+            throw .badParameter("A name has 1 to 127 letters, digits and dashes.")
+        }
+        guard policy.allows(request.right, request.kind, request.name, to: request.identity) else {
+            throw .forbidden
+        }
+    }
+
+    /// Runs `body` on a thread; throws if too many wait already.
+    private func onThread<Value: Sendable>(
+        _ body: @escaping @Sendable () -> Value
+    ) async throws -> Value {
+        guard self.pending.add(1, ordering: .relaxed).newValue <= Self.mostPending else {
+            self.pending.subtract(1, ordering: .relaxed)
+            throw VaultError.throttled
+        }
+        defer { self.pending.subtract(1, ordering: .relaxed) }
+        return try await self.threads.runIfActive(body)
+    }
+
+    private func purgeOverdue() async {
+        let now = UnixTime.milliseconds
+        let logger = self.logger
+        _ = try? await self.onThread { [state, store] in
+            do {
+                for version in try state.vaultItemsToPurge(now: now) {
+                    let use = VaultUse(
+                        actor: "vault", serial: "none", action: VaultRight.purge.rawValue,
+                        subject: "\(version.kind.collection)/\(version.name)")
+                    try store.purge(version.kind, version.name, now: now, use)
+                }
+            } catch {
+                logger.error("purging failed", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    /// Two more than the processors of a small host: one waits for the disk while others compute.
+    private static let threads = 4
+    /// 512 requests waiting: some seconds of work; more are told to come again.
+    private static let mostPending = 512
+    /// An hour.
+    private static let beatsBetweenPurges = 3600
+    /// Of Azure Key Vault: what keys and secrets are is the same in all of them.
+    private static let apiVersions = ["7.4", "7.5", "7.6", "2025-07-01"]
+}
