@@ -189,6 +189,19 @@ extension StateStore {
         }
     }
 
+    /// Whether something of the vault is in a token, or sealed by it.
+    package func hasVaultVersionsOfToken() throws(StateError) -> Bool {
+        try StateError.wrapping("reading the vault") {
+            try self.queue.read { database in
+                try Bool.fetchOne(
+                    database,
+                    sql:
+                        "SELECT EXISTS (SELECT 1 FROM vault_version WHERE protection != 'root key')"
+                ) ?? false
+            }
+        }
+    }
+
     /// The deleted names whose time is over.
     package func vaultItemsToPurge(now: Int64) throws(StateError) -> [VaultVersion] {
         try StateError.wrapping("reading the vault") {

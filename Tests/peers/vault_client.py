@@ -8,8 +8,7 @@ import base64
 import datetime
 import json
 import os
-import socket
-import ssl
+import sqlite3
 import sys
 import time
 
@@ -241,6 +240,12 @@ def case_policy():
         raise AssertionError(f"{peer} got {answer.status_code}")
 
 
+def case_revoked():
+    """The policy no longer names the writer."""
+    assert ask("GET", "/keys/log-a", "writer").status_code == 403
+    assert ask("GET", "/keys/log-a", "reader").status_code == 200
+
+
 def case_rewrap():
     client = keys()
     old = client.create_rsa_key("log-rewrap")
@@ -316,6 +321,131 @@ def case_bad():
     assert bare.status_code == 400
     for path in ("/healthz", "/readyz"):
         assert ask("GET", path).status_code == 200
+
+
+def state_files():
+    """What the vault keeps, as it lies on the disk."""
+    for path, _, names in os.walk(f"{folder}/state"):
+        for name in names:
+            with open(os.path.join(path, name), "rb") as file:
+                yield name, file.read()
+
+
+def case_sealed():
+    """Nothing that is a secret lies in the clear; what was purged is gone, sealed or not."""
+    files = dict(state_files())
+    assert "state.sqlite" in files, files.keys()
+    for name, data in files.items():
+        for secret in (b"planted", b"PRIVATE KEY", base64.b64encode(b"planted-value-2")):
+            assert secret not in data, (name, secret)
+    assert b"sdk-secret" in b"".join(files.values())
+    for mode in (os.stat(f"{folder}/state/state.sqlite").st_mode,):
+        assert mode & 0o077 == 0, oct(mode)
+
+
+def audit(where="1"):
+    database = sqlite3.connect(f"file:{folder}/state/state.sqlite?mode=ro", uri=True)
+    return database.execute(
+        f"SELECT actor, action, subject, detail FROM audit WHERE {where} ORDER BY id").fetchall()
+
+
+def case_audit():
+    """Every use is there: who, what, with what, what came of it; and never a value."""
+    operator, writer = "spiffe://test.local/operator/ops", "spiffe://test.local/gateway/edge"
+    serial = audit()[-1][3].rsplit(" ", 1)[1]
+    assert len(serial) == 32 and int(serial, 16), serial
+    assert all(row[3].split("; certificate ")[0] for row in audit())
+    def found(actor, action, subject, result):
+        rows = [row for row in audit() if row[0] == actor and row[1] == action
+                and row[2].startswith(subject) and row[3].startswith(f"{result}; ")]
+        assert rows, (actor, action, subject, result)
+    found(operator, "create", "keys/sdk-key/", "done")
+    found(operator, "rotate", "keys/sdk-key/", "done")
+    found(operator, "unwrapKey", "keys/sdk-key/", "done")
+    found(operator, "unwrapKey", "keys/sdk-key/", "KeyDisabled")
+    found(operator, "unwrapKey", "keys/sdk-key/", "BadParameter")
+    found(operator, "purge", "keys/sdk-key", "done")
+    found(operator, "get", "secrets/sdk-secret/", "done")
+    found(writer, "unwrapKey", "keys/log-a/", "AccessDenied")
+    found("spiffe://test.local/rewrap/main", "rewrap", "keys/log-rewrap/", "done")
+    assert "planted" not in repr(audit())
+
+
+def case_token():
+    """A vault with a PKCS#11 token: AES keys stay in it, RSA keys are sealed by it."""
+    def protection(name):
+        return ask("GET", f"/keys/{name}").json()["attributes"]["protection"]
+
+    client = keys()
+    key = client.create_oct_key("log-token", hardware_protected=True)
+    assert key.key_type == "oct-HSM" and key.key.k is None
+    assert protection("log-token") == "token"
+    client.create_rsa_key("log-sealed")
+    assert protection("log-sealed") == "token key"
+    user = crypto(client.get_key("log-sealed"))
+    wrapped = user.wrap_key(KeyWrapAlgorithm.rsa_oaep_256, b"s" * 64)
+    assert user.unwrap_key(KeyWrapAlgorithm.rsa_oaep_256, wrapped.encrypted_key).key == b"s" * 64
+    # AES key wrap, by the official client.
+    secret = os.urandom(64)
+    user = crypto(key)
+    wrapped = user.wrap_key(KeyWrapAlgorithm.aes_256, secret).encrypted_key
+    assert len(wrapped) == 72
+    assert user.unwrap_key(KeyWrapAlgorithm.aes_256, wrapped).key == secret
+    path = f"/keys/log-token/{key.properties.version}"
+    damaged = bytes([wrapped[0] ^ 1]) + wrapped[1:]
+    answer = ask("POST", f"{path}/unwrapkey", body={"alg": "A256KW", "value": text(damaged)})
+    assert answer.status_code == 400, answer.text
+    # AES-GCM, bound to a context.
+    body = {"alg": "A256GCM", "value": text(secret), "aad": text(b"stream 1")}
+    sealed = ask("POST", f"{path}/wrapkey", body=body).json()
+    assert len(sealed["iv"]) == 16 and len(sealed["tag"]) == 22, sealed
+    opened = ask("POST", f"{path}/unwrapkey", body=sealed)
+    assert opened.json()["value"] == text(secret), opened.text
+    for change in ({"aad": text(b"stream 2")}, {"tag": text(bytes(16))}, {"iv": text(bytes(12))},
+                   {"value": text(os.urandom(64))}, {"aad": None}, {"tag": None}):
+        answer = ask("POST", f"{path}/unwrapkey", body=sealed | change)
+        assert answer.status_code == 400, (change, answer.text)
+    # And after that it still works: what was damaged was not the token.
+    assert ask("POST", f"{path}/unwrapkey", body=sealed).status_code == 200
+    new = client.rotate_key("log-token")
+    items = [{"version": key.properties.version} | sealed]
+    rewrapped = ask("POST", "/keys/log-token/rewrap", "rewrap", {"items": items}).json()
+    assert rewrapped["kid"] == new.id, rewrapped
+    item = rewrapped["items"][0]
+    assert item["alg"] == "A256GCM" and item["value"] != sealed["value"], item
+    opened = ask("POST", f"/keys/log-token/{new.properties.version}/unwrapkey", body=item)
+    assert opened.json()["value"] == text(secret), opened.text
+    with open(f"{folder}/token.json", "w") as file:
+        json.dump({"path": path, "sealed": sealed, "secret": text(secret)}, file)
+    secrets().set_secret("token-secret", "planted-token")
+    wait(client.begin_delete_key("log-sealed"))
+    client.purge_deleted_key("log-sealed")
+    client.create_oct_key("gone", hardware_protected=True)
+    wait(client.begin_delete_key("gone"))
+    client.purge_deleted_key("gone")
+
+
+def kept():
+    with open(f"{folder}/token.json") as file:
+        left = json.load(file)
+    answer = ask("POST", f"{left['path']}/unwrapkey", body=left["sealed"])
+    return answer, left["secret"]
+
+
+def case_tokenkept():
+    """What case_token left, after a restart or when the token is back."""
+    answer, secret = kept()
+    assert answer.status_code == 200 and answer.json()["value"] == secret, answer.text
+    assert secrets().get_secret("token-secret").value == "planted-token"
+
+
+def case_tokengone():
+    """The token was pulled out: an error that says nothing of it, and the vault is not ready."""
+    answer, _ = kept()
+    assert answer.status_code == 503, answer.text
+    assert answer.json()["error"]["code"] == "ServiceUnavailable"
+    assert ask("GET", "/readyz").status_code == 503
+    assert ask("GET", "/healthz").status_code == 200
 
 
 class Events:

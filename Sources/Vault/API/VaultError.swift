@@ -37,6 +37,15 @@ enum VaultError: Error, Equatable {
         }
     }
 
+    /// What a token says; its operator is told more in the log.
+    init(_ error: TokenError) {
+        self =
+            switch error {
+            case .notAuthentic: .badParameter("value was not wrapped by this key, or was changed.")
+            default: .unavailable("\(error)")
+            }
+    }
+
     /// Runs `body`, and turns what fails in it into `.unavailable`.
     static func wrapping<Value: ~Copyable>(
         _ body: () throws(CryptographyError) -> Value

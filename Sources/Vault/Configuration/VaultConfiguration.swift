@@ -28,6 +28,8 @@ package struct VaultConfiguration: Sendable, Equatable {
     package var connections: Int
     /// How long a connection may wait for its next request.
     package var idleTimeoutMilliseconds: Int64
+    /// The PKCS#11 token that keeps keys and seals the rest; nil if the root key seals everything.
+    package var token: TokenConfiguration?
     /// Who may do what.
     package var policy: VaultPolicy
 }
@@ -53,5 +55,6 @@ extension VaultConfiguration {
     /// The files that are read again when they change.
     var watchedFiles: [String] {
         [self.identity.certificate.chain, self.identity.certificate.key, self.identity.trustRoots]
+            + (self.token.map { [$0.pinFile] } ?? [])
     }
 }

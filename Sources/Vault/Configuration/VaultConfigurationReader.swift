@@ -11,7 +11,7 @@ struct VaultConfigurationReader {
     func vault(_ root: ConfigurationCursor) -> VaultConfiguration? {
         let keys = [
             "trust_domain", "service", "state", "root_key", "base_url", "listeners", "admin",
-            "identity", "drain_timeout_ms", "limits", "policy",
+            "identity", "drain_timeout_ms", "limits", "pkcs11", "policy",
         ]
         guard let root = root.mapping(keys: keys) else { return nil }
         let trustDomain = self.files.trustDomain(root["trust_domain"])
@@ -24,12 +24,13 @@ struct VaultConfigurationReader {
         let baseURL = root["base_url"].map(self.baseURL)
         if root["base_url"] == nil, let first = listeners?.first, !first.isOneAddress {
             root["listeners"]?.report(
-                "\(first) is no address that clients can use: say by \"base_url\" what they use")
+                "\(first) is not what clients connect to: say that by \"base_url\"")
         }
         let admin = root["admin"].map(self.admin)
         let identity = root.required("identity").flatMap(self.files.identity)
         let drain = root.integer("drain_timeout_ms", in: 0...3_600_000, otherwise: 10_000)
         let limits = self.limits(root["limits"])
+        let token = root["pkcs11"].map(self.token)
         let policy = root.required("policy").flatMap { place in
             trustDomain.flatMap { VaultPolicyReader(trustDomain: $0).policy(place) }
         }
@@ -43,7 +44,7 @@ struct VaultConfigurationReader {
             baseURL: baseURL.flatMap { $0 }, listeners: listeners,
             adminSocket: admin.flatMap { $0 },
             identity: identity, drainTimeoutMilliseconds: drain, connections: limits.connections,
-            idleTimeoutMilliseconds: limits.idle, policy: policy)
+            idleTimeoutMilliseconds: limits.idle, token: token.flatMap { $0 }, policy: policy)
     }
 
     private func listeners(_ place: ConfigurationCursor) -> [ListenAddress]? {
@@ -92,6 +93,33 @@ struct VaultConfigurationReader {
         return path
     }
 
+    private func token(_ place: ConfigurationCursor) -> TokenConfiguration? {
+        guard let token = place.mapping(keys: ["module", "token_label", "pin"]) else { return nil }
+        let module = token.required("module").flatMap(self.files.path)
+        let label = token.required("token_label").flatMap { place -> String? in
+            guard let label = place.string() else { return nil }
+            guard label.utf8.count <= 32 else {
+                place.report("a token's label has at most 32 bytes")
+                return nil
+            }
+            return label
+        }
+        let pin = token.required("pin").flatMap { place -> String? in
+            guard let file = place.mapping(keys: ["file"])?.required("file"),
+                let path = self.files.path(file)
+            else { return nil }
+            do throws(CryptographyError) {
+                _ = try SecretBytes(contentsOf: path, maximum: 256)
+                return path
+            } catch {
+                file.report("\(error)")
+                return nil
+            }
+        }
+        guard let module, let label, let pin else { return nil }
+        return TokenConfiguration(module: module, tokenLabel: label, pinFile: pin)
+    }
+
     private func limits(_ place: ConfigurationCursor?) -> (connections: Int, idle: Int64)? {
         guard let place else { return (1024, 60_000) }
         guard let limits = place.mapping(keys: ["connections", "idle_timeout_ms"]),
@@ -105,7 +133,7 @@ struct VaultConfigurationReader {
 extension ListenAddress {
     /// Whether it is an address that clients can connect to as it stands.
     fileprivate var isOneAddress: Bool {
-        guard case .ip(let address, _) = self else { return false }
+        guard case .ip(let address, let port) = self, port != 0 else { return false }
         return address != IPAddress(ipv4: 0) && address != IPAddress(bits: 0)
     }
 }

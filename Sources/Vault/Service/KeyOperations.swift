@@ -13,7 +13,7 @@ struct KeyOperations: Sendable {
 
     func create(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
         let body = try VaultJSON.read(KeyCreateBody.self, request.control.body)
-        let type = try KeyType(body)
+        let type = try KeyType(body, hasToken: self.store.sealing.token != nil)
         var version = VaultVersion(
             kind: .key, name: request.name, version: try VaultVersion.newName(),
             keyType: type.name, protection: self.store.sealing.protection, now: request.now)
@@ -47,8 +47,18 @@ struct KeyOperations: Sendable {
         if let made = try self.store.made(by: request) { return self.answer(made) }
         var version = version
         let sealed = try type.make(&version, self.store.sealing)
-        let added = try self.store.add(version, sealed: sealed, request)
-        if added.version == version.version { self.store.events.changed(added, to: event) }
+        let added: VaultVersion
+        do throws(VaultError) {
+            added = try self.store.add(version, sealed: sealed, request)
+        } catch {
+            self.store.discard(version, sealed)
+            throw error
+        }
+        if added.version == version.version {
+            self.store.events.changed(added, to: event)
+        } else {
+            self.store.discard(version, sealed)
+        }
         return self.answer(added)
     }
 

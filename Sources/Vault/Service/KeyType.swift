@@ -6,16 +6,19 @@ internal import State
 enum KeyType: Equatable {
     /// RSA with a modulus of that many bits; its private half never leaves OpenSSL but sealed.
     case rsa(bits: Int)
+    /// AES-256, in a token that never gives it out.
+    case octHSM
 
     /// As RFC 7518 calls it.
     var name: String {
         switch self {
         case .rsa: "RSA"
+        case .octHSM: "oct-HSM"
         }
     }
 
-    /// What a request asks for.
-    init(_ body: KeyCreateBody) throws(VaultError) {
+    /// What a request asks for, of a vault with a token or without.
+    init(_ body: KeyCreateBody, hasToken: Bool) throws(VaultError) {
         switch body.type {
         case "RSA":
             let bits = body.bits ?? Self.rsaBits[0]
@@ -23,13 +26,25 @@ enum KeyType: Equatable {
                 throw .badParameter("key_size of an RSA key is 3072 or 4096.")
             }
             self = .rsa(bits: bits)
+        case "oct-HSM":
+            guard hasToken else {
+                throw .badParameter("This vault has no PKCS#11 token: kty is RSA.")
+            }
+            guard (body.bits ?? 256) == 256 else {
+                throw .badParameter("key_size of an oct-HSM key is 256.")
+            }
+            self = .octHSM
         default:
-            throw .badParameter("kty is RSA.")
+            throw .badParameter("kty is RSA or, with a PKCS#11 token, oct-HSM.")
         }
     }
 
     /// What a further version of a key is to be.
     init(_ version: VaultVersion) throws(VaultError) {
+        if version.keyType == Self.octHSM.name {
+            self = .octHSM
+            return
+        }
         guard let numbers = version.rsaNumbers, let modulus = Base64URL.bytes(of: numbers.n) else {
             throw .unavailable("\(version.name) has no public key in the state")
         }
@@ -38,7 +53,7 @@ enum KeyType: Equatable {
 
     /// Makes a key, gives `version` its public half, and seals it.
     ///
-    /// - Returns: What the state keeps.
+    /// - Returns: What the state keeps: the sealed key, or its id in the token.
     func make(
         _ version: inout VaultVersion, _ sealing: VaultSealing
     ) throws(VaultError) -> [UInt8] {
@@ -48,6 +63,18 @@ enum KeyType: Equatable {
                 try Self.makeRSA(bits, &version)
             }
             return try sealing.seal(pem, of: version)
+        case .octHSM:
+            guard let token = sealing.token else { throw .unavailable("there is no token") }
+            version.protection = .token
+            let id = try VaultError.wrapping { () throws(CryptographyError) in
+                try SystemRandom.bytes(count: 16)
+            }
+            do throws(TokenError) {
+                try token.makeKey(id, label: "\(version.name)/\(version.version)")
+            } catch {
+                throw VaultError(error)
+            }
+            return id
         }
     }
 

@@ -36,7 +36,7 @@ struct KeyUses: Sendable {
             throw .badParameter("1 to \(Self.mostItems) items at a time.")
         }
         let newest = try self.version(request, "wrapKey")
-        let wrapping = try OpenKey(newest, self.store)
+        let wrapping = OpenKey(newest, self.store)
         var opened: [String: OpenKey] = [:]
         var items: [KeyRewrapAnswer.Item] = []
         for item in body.items {
@@ -49,8 +49,9 @@ struct KeyUses: Sendable {
                     opened[item.version] = key
                 }
                 let secret = try key.unwrap(item.use)
-                // By the way the newest wraps, which may be of another type.
-                let use = KeyUseBody(alg: wrapping.algorithm, value: "", aad: item.aad)
+                // The newest may be of another type.
+                let use = KeyUseBody(
+                    alg: wrapping.algorithm(like: item.alg), value: "", aad: item.aad)
                 let wrapped = try wrapping.wrap(secret, use)
                 items.append(
                     KeyRewrapAnswer.Item(
@@ -87,7 +88,7 @@ struct KeyUses: Sendable {
         }
         guard let found else { throw .notFound(.key) }
         try found.checkUsable(at: request.now)
-        return try OpenKey(found, self.store)
+        return OpenKey(found, self.store)
     }
 
     private func answer(_ version: VaultVersion, _ result: KeyUseBody) -> ControlAnswer {

@@ -14,13 +14,16 @@ final class OpenKey {
         init(_ key: consuming PrivateKey) { self.key = key }
     }
 
-    init(_ version: VaultVersion, _ store: VaultStore) throws(VaultError) {
+    init(_ version: VaultVersion, _ store: VaultStore) {
         self.version = version
         self.store = store
     }
 
     /// How it wraps if nothing else is said.
-    var algorithm: String { Self.rsaOAEP256 }
+    func algorithm(like other: String) -> String {
+        let known = self.version.protection == .token ? Self.tokenAlgorithms : [Self.rsaOAEP256]
+        return known.contains(other) ? other : known[0]
+    }
 
     /// Wraps `secret` as `use` says.
     ///
@@ -29,6 +32,57 @@ final class OpenKey {
         _ secret: borrowing SecretBytes, _ use: KeyUseBody
     ) throws(VaultError) -> KeyUseBody {
         try self.check(use)
+        switch use.alg {
+        case Self.a256GCM: return try self.seal(secret, use)
+        case Self.a256KW:
+            guard secret.count >= 16, secret.count.isMultiple(of: 8) else {
+                throw .badParameter("value has 16 bytes or more in steps of 8.")
+            }
+            let (token, id) = try self.tokenKey()
+            do throws(TokenError) {
+                let wrapped = try token.wrap(secret, under: id)
+                return KeyUseBody(alg: use.alg, value: Base64URL.text(of: wrapped.rawSpan))
+            } catch {
+                throw VaultError(error)
+            }
+        default: return try self.encrypt(secret, use)
+        }
+    }
+
+    /// Unwraps what ``wrap(_:_:)`` made.
+    ///
+    /// - Throws: `.badParameter` if it was not made by this key, or was changed; never says which.
+    func unwrap(_ use: KeyUseBody) throws(VaultError) -> SecretBytes {
+        try self.check(use)
+        guard let wrapped = Base64URL.bytes(of: use.value) else {
+            throw .badParameter("value is base64url without padding.")
+        }
+        if self.version.protection == .token {
+            let sealed = use.alg == Self.a256GCM ? try Self.sealed(wrapped, use) : wrapped
+            let context = use.alg == Self.a256GCM ? try Self.context(use) : []
+            let (token, id) = try self.tokenKey()
+            do throws(TokenError) {
+                return use.alg == Self.a256GCM
+                    ? try token.open(sealed, under: id, context: context)
+                    : try token.unwrap(sealed, under: id)
+            } catch {
+                throw VaultError(error)
+            }
+        }
+        let key = try self.openPrivateKey()
+        do throws(CryptographyError) {
+            return try key.key.unwrap(wrapped.rawSpan)
+        } catch .notAuthentic {
+            throw VaultError(.notAuthentic)
+        } catch {
+            throw .unavailable("\(error)")
+        }
+    }
+
+    /// RSA-OAEP under the public half.
+    private func encrypt(
+        _ secret: borrowing SecretBytes, _ use: KeyUseBody
+    ) throws(VaultError) -> KeyUseBody {
         guard let numbers = self.version.rsaNumbers,
             let modulus = Base64URL.bytes(of: numbers.n),
             let exponent = Base64URL.bytes(of: numbers.e)
@@ -46,22 +100,50 @@ final class OpenKey {
         }
     }
 
-    /// Unwraps what ``wrap(_:_:)`` made.
-    ///
-    /// - Throws: `.badParameter` if it was not made by this key, or was changed; never says which.
-    func unwrap(_ use: KeyUseBody) throws(VaultError) -> SecretBytes {
-        try self.check(use)
-        guard let wrapped = Base64URL.bytes(of: use.value) else {
-            throw .badParameter("value is base64url without padding.")
-        }
-        let key = try self.openPrivateKey()
-        do throws(CryptographyError) {
-            return try key.key.unwrap(wrapped.rawSpan)
-        } catch .notAuthentic {
-            throw .badParameter("value was not wrapped by this key, or was changed.")
+    /// AES-GCM in the token, bound to `aad`.
+    private func seal(
+        _ secret: borrowing SecretBytes, _ use: KeyUseBody
+    ) throws(VaultError) -> KeyUseBody {
+        guard use.iv == nil else { throw .badParameter("The vault makes the iv.") }
+        let context = try Self.context(use)
+        let (token, id) = try self.tokenKey()
+        let sealed: [UInt8]
+        do throws(TokenError) {
+            sealed = try token.seal(secret, under: id, context: context)
         } catch {
-            throw .unavailable("\(error)")
+            throw VaultError(error)
         }
+        let nonce = Array(sealed.prefix(TokenModule.nonceBytes))
+        let tag = Array(sealed.suffix(TokenModule.tagBytes))
+        let body = Array(
+            sealed.dropFirst(TokenModule.nonceBytes).dropLast(TokenModule.tagBytes))
+        return KeyUseBody(
+            alg: use.alg, value: Base64URL.text(of: body.rawSpan),
+            iv: Base64URL.text(of: nonce.rawSpan), aad: use.aad,
+            tag: Base64URL.text(of: tag.rawSpan))
+    }
+
+    private static func context(_ use: KeyUseBody) throws(VaultError) -> [UInt8] {
+        guard let text = use.aad, let aad = Base64URL.bytes(of: text), !aad.isEmpty else {
+            throw .badParameter("A256GCM needs aad: what the secret is bound to.")
+        }
+        return aad
+    }
+
+    private static func sealed(_ body: [UInt8], _ use: KeyUseBody) throws(VaultError) -> [UInt8] {
+        guard let iv = use.iv.flatMap(Base64URL.bytes(of:)), iv.count == TokenModule.nonceBytes,
+            let tag = use.tag.flatMap(Base64URL.bytes(of:)), tag.count == TokenModule.tagBytes
+        else { throw .badParameter("A256GCM needs iv of 12 bytes and tag of 16.") }
+        return iv + body + tag
+    }
+
+    private func tokenKey() throws(VaultError) -> (Token, id: [UInt8]) {
+        guard let token = self.store.sealing.token else { throw .unavailable("there is no token") }
+        let id = try self.store.asking(.key) { () throws(StateError) in
+            try self.store.state.sealedVaultVersion(self.version)
+        }
+        guard let id else { throw .notFound(.key) }
+        return (token, id)
     }
 
     private func openPrivateKey() throws(VaultError) -> Box {
@@ -77,12 +159,16 @@ final class OpenKey {
     }
 
     private func check(_ use: KeyUseBody) throws(VaultError) {
-        guard use.alg == Self.rsaOAEP256 else {
-            throw .badParameter("alg is \(Self.rsaOAEP256).")
+        let known = self.version.protection == .token ? Self.tokenAlgorithms : [Self.rsaOAEP256]
+        guard known.contains(use.alg) else {
+            throw .badParameter("alg is \(known.joined(separator: " or ")).")
         }
     }
 
     private static let rsaOAEP256 = "RSA-OAEP-256"
+    private static let a256KW = "A256KW"
+    private static let a256GCM = "A256GCM"
+    private static let tokenAlgorithms = [a256KW, a256GCM]
     /// Two digests of SHA-256 and two bytes (RFC 8017, 7.1.1).
     private static let oaepOverheadBytes = 66
 }

@@ -170,6 +170,7 @@ extension VaultConfiguration {
         if self.rootKeyFile != new.rootKeyFile { changed.append("root_key") }
         if self.publicURL != new.publicURL { changed.append("base_url") }
         if self.listeners != new.listeners { changed.append("listeners") }
+        if self.token != new.token { changed.append("pkcs11") }
         if self.adminSocket != new.adminSocket { changed.append("admin") }
         if self.connections != new.connections
             || self.idleTimeoutMilliseconds != new.idleTimeoutMilliseconds

@@ -41,7 +41,10 @@ package final class VaultService: Sendable {
         self.policy = policy
         self.events = EventPublisher(now: UnixTime.milliseconds)
         self.store = VaultStore(
-            state: self.state, sealing: VaultSealing(rootKeyPath: configuration.rootKeyFile),
+            state: self.state,
+            sealing: VaultSealing(
+                rootKeyPath: configuration.rootKeyFile,
+                token: try Self.token(configuration, self.state)),
             events: VaultEvents(publisher: self.events) { name, identity in
                 policy.allows(.get, .key, name, to: identity)
             }, baseURL: configuration.publicURL)
@@ -50,11 +53,46 @@ package final class VaultService: Sendable {
         self.logger = logger
     }
 
-    /// Takes over a new policy; everything else is fixed at the start.
-    package func adopt(_ policy: VaultPolicy) { self.policy.adopt(policy) }
+    /// The token, if one is configured.
+    ///
+    /// Nothing is made where the state says that the key which seals it was there before: another in
+    /// its place would hide that it is lost.
+    private static func token(
+        _ configuration: VaultConfiguration, _ state: StateStore
+    ) throws -> Token? {
+        let isNeeded: Bool
+        do throws(StateError) {
+            isNeeded = try state.hasVaultVersionsOfToken()
+        } catch {
+            throw StartError.environment("the vault cannot be opened: \(error)")
+        }
+        guard let wanted = configuration.token else {
+            guard !isNeeded else {
+                throw StartError.configuration(
+                    "keys of this state are in a PKCS#11 token, or sealed under it: \"pkcs11\" is missing"
+                )
+            }
+            return nil
+        }
+        do throws(TokenError) {
+            return try Token(wanted, mayMakeKey: !isNeeded)
+        } catch {
+            throw StartError.environment("\(error)")
+        }
+    }
 
-    /// Ends the threads, once what they do is done.
-    package func stop() async { try? await self.threads.shutdownGracefully() }
+    /// Takes over a new policy, and tries a token's PIN again that was refused; everything else is
+    /// fixed at the start.
+    package func adopt(_ policy: VaultPolicy) {
+        self.policy.adopt(policy)
+        self.store.sealing.token?.reload()
+    }
+
+    /// Ends the threads, once what they do is done, and the token's module.
+    package func stop() async {
+        try? await self.threads.shutdownGracefully()
+        self.store.sealing.token?.finalize()
+    }
 
     /// Sends heartbeats to subscribers and purges what was deleted long ago, until cancelled.
     package func maintain() async {
@@ -74,6 +112,11 @@ package final class VaultService: Sendable {
                 do throws(StateError) {
                     _ = try state.vaultItemsToPurge(now: 0)
                     _ = try RootKey.read(path: store.sealing.rootKeyPath)
+                } catch {
+                    return ["\(error)"]
+                }
+                do throws(TokenError) {
+                    try store.sealing.token?.check()
                     return []
                 } catch {
                     return ["\(error)"]
@@ -187,5 +230,5 @@ package final class VaultService: Sendable {
     /// An hour.
     private static let beatsBetweenPurges = 3600
     /// Of Azure Key Vault: what keys and secrets are is the same in all of them.
-    private static let apiVersions = ["7.4", "7.5", "7.6", "2025-07-01"]
+    private static let apiVersions = ["7.4", "7.5", "7.6", "2025-07-01", "2026-04-01"]
 }

@@ -148,14 +148,28 @@ struct VaultStore: Sendable {
     func purge(
         _ kind: VaultVersion.Kind, _ name: String, now: Int64, _ use: VaultUse
     ) throws(VaultError) {
-        let newest = try self.asking(kind) { () throws(StateError) in
+        let (newest, inToken) = try self.asking(kind) { () throws(StateError) in
             let newest = try self.state.vaultVersion(kind, name)
-            _ = try self.state.purgeVaultItem(kind, name, now: now, use)
+            let inToken = try self.state.purgeVaultItem(kind, name, now: now, use)
             // What was purged can still be read in the log until it is emptied.
             _ = try self.state.truncateWriteAheadLog()
-            return newest
+            return (newest, inToken)
         }
         if let newest { self.events.changed(newest, to: "purged") }
+        for id in inToken {
+            do throws(TokenError) {
+                try self.sealing.token?.destroyKey(id)
+            } catch {
+                // Nothing refers to it any more: only whoever has the token could find it.
+                throw .unavailable("a purged key is still in the token: \(error)")
+            }
+        }
+    }
+
+    /// Removes what was made for a version that is not going to be.
+    func discard(_ version: VaultVersion, _ sealed: [UInt8]) {
+        guard version.protection == .token else { return }
+        try? self.sealing.token?.destroyKey(sealed)
     }
 
     /// Notes that a request was done that changes nothing, before its answer is given.

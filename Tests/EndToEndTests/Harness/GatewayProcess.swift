@@ -26,11 +26,13 @@ final class GatewayProcess: Sendable {
     let processID: Int32
 
     private init(
-        _ service: String, configuration: String, process: Process, errors: Pipe
+        _ service: String, configuration: String, environment: [String: String],
+        process: Process, errors: Pipe
     ) throws {
         self.configuration = configuration
         process.executableURL = Self.executable
         process.arguments = [service, "--config", configuration]
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.currentDirectoryURL = URL(fileURLWithPath: configuration)
             .deletingLastPathComponent()
         process.standardInput = FileHandle.nullDevice
@@ -61,17 +63,19 @@ final class GatewayProcess: Sendable {
 
     /// Starts a gateway; it may refuse its configuration, as ``exit`` then says.
     static func launch(
-        _ service: String = "serve", configuration: String
+        _ service: String = "serve", configuration: String, environment: [String: String] = [:]
     ) throws -> GatewayProcess {
         try GatewayProcess(
-            service, configuration: configuration, process: Process(), errors: Pipe())
+            service, configuration: configuration, environment: environment, process: Process(),
+            errors: Pipe())
     }
 
     /// Starts a gateway, or another `service`, and waits until it listens.
     static func start(
-        _ service: String = "serve", configuration: String
+        _ service: String = "serve", configuration: String, environment: [String: String] = [:]
     ) async throws -> GatewayProcess {
-        let gateway = try self.launch(service, configuration: configuration)
+        let gateway = try self.launch(
+            service, configuration: configuration, environment: environment)
         let expected =
             try String(contentsOfFile: configuration, encoding: .utf8)
             .components(separatedBy: "- address:").count - 1

@@ -55,7 +55,7 @@ final class Materials: Sendable {
     /// Issues another service certificate; `days` as the authority takes them.
     func identity(
         _ id: String, file: String, days: Int = 30,
-        now: Int64 = CertificateAuthority.now
+        now: Int64 = CertificateAuthority.now, ipAddresses: [String] = []
     ) throws -> TLSCertificateFiles {
         let authority = try CertificateAuthority(
             certificatePEM: Array(Data(contentsOf: URL(fileURLWithPath: self.root))),
@@ -63,7 +63,8 @@ final class Materials: Sendable {
                 for byte in self.authorityKey { output.append(byte) }
             })
         return try Self.store(
-            authority.issueIdentity(SPIFFEID(id), days: days, now: now), self.path, file)
+            authority.issueIdentity(
+                SPIFFEID(id), ipAddresses: ipAddresses, days: days, now: now), self.path, file)
     }
 
     /// Issues a service certificate under a trust root of its own, which nobody here trusts.
