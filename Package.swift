@@ -147,7 +147,8 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: strict),
         .testTarget(
-            name: "VaultTests", dependencies: ["Vault", "ServiceConfiguration", "Cryptography"],
+            name: "VaultTests",
+            dependencies: ["Vault", "ServiceConfiguration", "State", "Cryptography"],
             swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",

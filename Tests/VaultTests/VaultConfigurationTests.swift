@@ -1,6 +1,7 @@
 import Cryptography
 import Foundation
 import ServiceConfiguration
+import State
 import Testing
 
 @testable import Vault
@@ -67,7 +68,7 @@ struct VaultConfigurationTests {
                 "8:18: the listeners answer /healthz and /readyz: admin is for unix:PATH"
             ),
             ("pin: {file: root.key}", "pin: {file: none}", "11:65: none: no such file"),
-            ("pin: {file", "pin: {value", "11:60: unknown key \"value\"; known are file"),
+            ("pin: {file", "pin: {value", "11:59: unknown key \"value\"; known are file"),
             (
                 "[get, wrapKey]", "[get, wrapkey]",
                 "14:27: unknown right \"wrapkey\"; did you mean \"wrapKey\"?"

@@ -1,4 +1,5 @@
 import Cryptography
+import State
 import Testing
 
 @testable import Vault

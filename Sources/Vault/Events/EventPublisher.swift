@@ -127,7 +127,8 @@ package final class EventPublisher: Sendable {
 
     /// The number in an id of ours of which everything after is kept.
     private func number(of id: String?, _ state: State) -> Int? {
-        guard let parts = id?.split(separator: "-"), parts.count == 2, parts[0] == self.epoch,
+        guard let parts = id?.split(separator: "-", omittingEmptySubsequences: false),
+            parts.count == 2, parts[0] == self.epoch,
             let number = Int(parts[1]), number < state.next,
             number >= (state.events.first?.number ?? state.next) - 1
         else { return nil }

@@ -52,7 +52,7 @@ package final class Token: @unchecked Sendable {
         try self.perform { (module) throws(TokenError) in try module.makeKey(id, label: label) }
     }
 
-    /// Removes a key; what it sealed is lost. One that is not there is gone already.
+    /// Removes a key, with which what it sealed is lost; one that is not there is gone already.
     func destroyKey(_ id: [UInt8]) throws(TokenError) {
         try self.perform { (module) throws(TokenError) in
             do throws(TokenError) {

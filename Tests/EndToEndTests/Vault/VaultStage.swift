@@ -37,7 +37,15 @@ final class VaultStage: Sendable {
         for (place, file) in peers {
             _ = try materials.identity("spiffe://test.local/\(place)", file: file)
         }
-        _ = try materials.identity("spiffe://elsewhere.local/operator/ops", file: "foreign-domain")
+        // Our own authority would not issue it: another that shares the root might.
+        _ = try await materials.madeUp(
+            """
+            basicConstraints=critical,CA:FALSE
+            keyUsage=critical,digitalSignature
+            extendedKeyUsage=clientAuth
+            subjectAltName=URI:spiffe://elsewhere.local/operator/ops
+
+            """, file: "foreign-domain")
         _ = try materials.foreignIdentity("spiffe://test.local/operator/ops", file: "foreign-root")
         _ = try materials.identity(
             "spiffe://test.local/vault/main", file: "vault", ipAddresses: ["127.0.0.1"])
