@@ -167,7 +167,7 @@ if Context.environment["SCOREGATE_FUZZ"] != nil {
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "HTTPTransport", "TLS",
+                "HTTPTransport", "TLS", "Cryptography",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ], path: "Fuzz", exclude: ["seeds.py", "http1.dict"], swiftSettings: strict))

@@ -9,6 +9,7 @@ private let target: (@Sendable ([UInt8]) -> Void)? = {
     switch ProcessInfo.processInfo.environment["FUZZ_TARGET"] {
     case "request": fuzzRequest
     case "response": fuzzResponse
+    case "records": fuzzRecords
     case "http2-server": { unsafe server.feed($0) }
     case "http2-client": { unsafe client.feed($0) }
     default: nil
@@ -31,7 +32,7 @@ enum Fuzz {
     static func main() {
         guard target != nil else {
             FileHandle.standardError.write(
-                Data("FUZZ_TARGET: request, response, http2-server or http2-client\n".utf8))
+                Data("FUZZ_TARGET: request, response, records, http2-server, http2-client\n".utf8))
             exit(2)
         }
         var count = CommandLine.argc

@@ -25,7 +25,22 @@ OPENING = frame(SETTINGS, 0, 0)
 ACKNOWLEDGED = frame(SETTINGS, 1, 0)
 
 HEAD = b"POST /score?x=1 HTTP/1.1\r\nHost: a.example\r\nAuthorization: Bearer x\r\n"
+
+
+def record(kind, content):
+    """One record for the peer to seal: Fuzz/Records.swift."""
+    return bytes([kind]) + struct.pack(">H", len(content)) + content
+
+
+UPDATE = b"\x18\x00\x00\x01"
 SEEDS = {
+    "records": [
+        b"\x00" + record(23, b"data") + record(21, b"\x01\x00"),
+        b"\x00" + record(22, UPDATE + b"\x01") + record(23, b"data") + record(21, b"\x02\x50"),
+        b"\x00" + record(22, UPDATE[:2]) + record(22, UPDATE[2:] + b"\x00") + record(23, b"x"),
+        b"\x01" + record(22, b"\x04\x00\x00\x03abc" * 2) + record(23, b"\x00" * 9),
+        b"\x01" + record(0, b"x\x17\x00") + record(23, b"") + record(21, b"\x01\x5a"),
+    ],
     "request": [
         HEAD + b"Content-Length: 5\r\n\r\nhello",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nT: v\r\n\r\n",
