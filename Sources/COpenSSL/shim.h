@@ -40,6 +40,8 @@ typedef struct COpenSSL_transport {
     unsigned int refused_renegotiations;
     int alert_sent;
     int alert_received;
+    // Gets the secrets that come with a Finished message.
+    SSL_CTX_keylog_cb_func key_log;
 } COpenSSL_transport;
 
 static int COpenSSL_transport_read(BIO *bio, char *data, size_t length, size_t *read) {
@@ -116,9 +118,12 @@ static void COpenSSL_observe(
     COpenSSL_transport *transport = (COpenSSL_transport *)argument;
     const unsigned char *message = (const unsigned char *)bytes;
     (void)version;
-    (void)ssl;
     if (type == SSL3_RT_HANDSHAKE) {
         if (!sent && length > 0 && message[0] == SSL3_MT_KEY_UPDATE) transport->key_updates += 1;
+        // The traffic secrets are made right after a Finished was sent or came. OpenSSL prints
+        // each secret by sprintf, byte by byte: the others are not asked for.
+        if (length > 0 && message[0] == SSL3_MT_FINISHED)
+            SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(ssl), transport->key_log);
     } else if (type == SSL3_RT_ALERT && length == 2) {
         if (sent) {
             transport->alert_sent = message[1];

@@ -98,6 +98,8 @@ internal import NIOCore
     /// Takes the handshake as far as `input` allows.
     func handshake(_ input: inout ByteBuffer) -> HandshakeStep {
         let answer = self.withInput(&input) { unsafe SSL_do_handshake(self.ssl) }
+        // Set by COpenSSL_observe for the time of one message.
+        unsafe SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(self.ssl), nil)
         if answer == 1 {
             self.ticketRecords = self.sentRecords
             return .complete

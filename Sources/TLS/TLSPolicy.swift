@@ -25,8 +25,10 @@ enum TLSPolicy {
         unsafe COpenSSL_SSL_CTX_set_mode(
             context,
             Int(SSL_MODE_RELEASE_BUFFERS) | Int(SSL_MODE_ENABLE_PARTIAL_WRITE)
-                | Int(SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER) | Int(SSL_MODE_AUTO_RETRY))
-        unsafe SSL_CTX_set_keylog_callback(context, tlsKeyLogLine)
+                | Int(SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER) | Int(SSL_MODE_AUTO_RETRY)
+                // The chain is what its file has. OpenSSL would look for more among the trust roots,
+                // verifying our own certificate in each handshake.
+                | Int(SSL_MODE_NO_AUTO_CHAIN))
         unsafe COpenSSL_SSL_CTX_set_session_cache_off(context)
         unsafe COpenSSL_SSL_CTX_set_max_cert_list(context, self.maximumChainBytes)
         unsafe SSL_CTX_set_max_early_data(context, 0)

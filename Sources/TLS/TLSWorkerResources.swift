@@ -104,6 +104,7 @@ internal import NIOCore
         unsafe self.bio = bio
         unsafe self.transport = .allocate(capacity: 1)
         unsafe self.transport.initialize(to: COpenSSL_transport())
+        unsafe self.transport.pointee.key_log = tlsKeyLogLine
         unsafe BIO_set_data(bio, self.transport)
         unsafe BIO_set_init(bio, 1)
     }

@@ -1,3 +1,4 @@
+import COpenSSL
 import NIOCore
 import Testing
 
@@ -94,6 +95,24 @@ import Testing
             try pair.connect()
             #expect(pair.clientRecorder.errors == (error.map { [$0] } ?? []), "\(peer)")
         }
+    }
+
+    @Test("A server sends the chain its file has, and nothing of its trust roots")
+    func sentChain() throws {
+        var client = TLSClientConfiguration(
+            trustRoots: self.certificates.root,
+            identity: try self.certificates.identity("spiffe://test.local/gateway/edge"),
+            peer: .dnsName("a.example"))
+        client.wantsTickets = true
+        let pair = try TLSPair(
+            server: TLSServerConfiguration(
+                certificates: [self.certificates.server(["a.example"])],
+                clientAuthentication: .required, clientTrustRoots: self.certificates.root),
+            client: client)
+        try pair.connect()
+        let connection = try #require(pair.clientHandler.connection)
+        let chain = unsafe SSL_get_peer_cert_chain(connection.ssl)
+        #expect(unsafe COpenSSL_sk_X509_num(chain) == 1)
     }
 
     @Test("No tickets where client certificates are asked for")
