@@ -44,7 +44,8 @@ let package = Package(
         .target(
             name: "Vault",
             dependencies: [
-                "ServiceConfiguration", "ControlServer", "State", "TLS", "Cryptography", "CPKCS11",
+                "ServiceConfiguration", "ControlServer", "State", "KeyVault", "TLS",
+                "Cryptography", "CPKCS11",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -93,7 +94,8 @@ let package = Package(
                 .product(name: "NIOTLS", package: "swift-nio"),
             ], swiftSettings: strict),
         .target(
-            name: "KeyVault", dependencies: ["State", "Cryptography"], swiftSettings: strict),
+            name: "KeyVault", dependencies: ["State", "HTTPTransport", "TLS", "Cryptography"],
+            swiftSettings: strict),
         .target(name: "SealedLog", dependencies: ["Cryptography"], swiftSettings: strict),
         .target(name: "Cryptography", dependencies: ["COpenSSL"], swiftSettings: strict),
         .systemLibrary(
@@ -119,6 +121,9 @@ let package = Package(
                 "KeyVault", "State", "Cryptography",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ], swiftSettings: strict),
+        .testTarget(
+            name: "VaultTests", dependencies: ["Vault", "KeyVault", "State", "Cryptography"],
+            swiftSettings: strict),
         .testTarget(
             name: "TLSTests",
             dependencies: [

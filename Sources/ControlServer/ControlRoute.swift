@@ -42,11 +42,17 @@ package struct ControlRequest: Sendable {
     package let query: [String: String]
     /// Who asks; nil on a Unix socket and where no certificate is asked for.
     package let peer: ControlPeer?
+    /// The client's IP address; nil on a Unix socket.
+    package let address: String?
     /// The body.
     package let body: [UInt8]
     private let fields: HTTPFields
 
-    init(_ request: Request, parameters: Parameters, peer: ControlPeer?, body: ByteBuffer) {
+    init(
+        _ request: Request, parameters: Parameters, peer: ControlPeer?, address: String?,
+        body: ByteBuffer
+    ) {
+        self.address = address
         self.path = request.uri.path
         self.parameters = Dictionary(
             parameters.map { (String($0.key), String($0.value)) }, uniquingKeysWith: { $1 })

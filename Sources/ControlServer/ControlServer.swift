@@ -152,7 +152,9 @@ package struct ControlServer: Sendable {
                 "A body has at most \(bodyBytes) bytes here.")
         }
         let answer = try await route.answer(
-            ControlRequest(request, parameters: context.parameters, peer: peer, body: body))
+            ControlRequest(
+                request, parameters: context.parameters, peer: peer,
+                address: channel.remoteAddress?.ipAddress, body: body))
         return self.response(answer, channel)
     }
 

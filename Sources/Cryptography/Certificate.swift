@@ -69,7 +69,7 @@ package struct Certificate: Sendable {
         self.ipAddresses = names.addresses
         self.isAuthority = parsed.isAuthority()
         self.isForSigning = parsed.isForSigning()
-        self.keyAlgorithm = try parsed.keyAlgorithm()
+        self.keyAlgorithm = try parsed.publicKey().algorithm()
         self.fingerprint = try SHA256().digest(der.rawSpan)
     }
 
@@ -91,6 +91,11 @@ package struct Certificate: Sendable {
         privateKeyPEM: borrowing SecretBytes
     ) throws(CryptographyError) -> Bool {
         try X509Certificate(der: self.der).matches(PrivateKey(pem: privateKeyPEM))
+    }
+
+    /// The key it certifies.
+    package func publicKey() throws(CryptographyError) -> PublicKey {
+        try X509Certificate(der: self.der).publicKey()
     }
 
     /// The identity of a service that the certificate stands for.

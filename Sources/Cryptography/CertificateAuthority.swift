@@ -1,8 +1,9 @@
 internal import Glibc
 
-/// A trust root that issues certificates: its certificate and its private key.
+/// A trust root, or an intermediate under one, that issues certificates: its certificate and its
+/// private key.
 package struct CertificateAuthority: ~Copyable {
-    /// The trust root itself.
+    /// The authority's own certificate.
     package let certificate: Certificate
     private let privateKey: PrivateKey
 
@@ -31,12 +32,39 @@ package struct CertificateAuthority: ~Copyable {
         let content = CertificateContent(
             commonName: String("scoregate root \(trustDomain)".prefix(64)),
             notBefore: now - Self.backdatingSeconds, notAfter: now + Int64(days) * 86_400,
-            role: .authority, uriNames: [SPIFFEID.text(ofTrustDomain: trustDomain)])
-        let certificate = try content.sign(subjectKey: key, issuer: nil, issuerKey: key)
+            role: .authority(certificatesBelow: 1),
+            uriNames: [SPIFFEID.text(ofTrustDomain: trustDomain)])
+        let certificate = try content.sign(
+            subjectKey: PublicKey(of: key), issuer: nil, issuerKey: key)
         return CertificateAuthority(certificate: certificate, privateKey: key)
     }
 
-    /// Takes up a trust root that was made before.
+    /// Makes an authority under this trust root, for leaves of the same trust domain only.
+    ///
+    /// The root's key then rests while the intermediate issues.
+    ///
+    /// - Parameters:
+    ///   - days: How long it is valid, at most 397 and as long as the root.
+    ///   - now: Unix time in seconds.
+    /// - Returns: The intermediate, which is nowhere on disk yet.
+    /// - Throws: `.malformed` if `days` cannot be, or the root is not valid.
+    package func makeIntermediate(
+        days: Int = Self.defaultIntermediateDays, now: Int64 = Self.now
+    ) throws(CryptographyError) -> CertificateAuthority {
+        try Self.validate(days: days, maximum: 397)
+        let key = try PrivateKey.generate(.ecdsaP256)
+        // Two of one root differ by name too, so that logs and openssl(1) tell them apart.
+        let random = try SystemRandom.bytes(count: 4)
+        let suffix = Hexadecimal.text(of: random.rawSpan)
+        let content = CertificateContent(
+            commonName: "scoregate intermediate \(suffix)", notBefore: now,
+            notAfter: now + Int64(days) * 86_400, role: .authority(certificatesBelow: 0),
+            uriNames: self.certificate.uriNames)
+        let certificate = try self.certify(content, PublicKey(of: key), now: now)
+        return CertificateAuthority(certificate: certificate, privateKey: key)
+    }
+
+    /// Takes up an authority that was made before.
     ///
     /// - Throws: `.malformed` if one of the two cannot be read, they do not belong together, or the
     ///   certificate is not an authority's.
@@ -87,8 +115,8 @@ package struct CertificateAuthority: ~Copyable {
         }
         return try self.issue(
             CertificateContent(
-                commonName: commonName, notBefore: now - Self.backdatingSeconds,
-                notAfter: now + Int64(days) * 86_400, role: .server, dnsNames: dnsNames,
+                commonName: commonName, notBefore: now, notAfter: now + Int64(days) * 86_400,
+                role: .server, dnsNames: dnsNames,
                 ipAddresses: ipAddresses), algorithm: algorithm, days: days, now: now)
     }
 
@@ -108,36 +136,77 @@ package struct CertificateAuthority: ~Copyable {
         algorithm: PrivateKey.Algorithm = .ecdsaP256, days: Int = Self.defaultIdentityDays,
         now: Int64 = Self.now
     ) throws(CryptographyError) -> Issued {
+        try self.checkDomain(of: identity)
+        return try self.issue(
+            CertificateContent(
+                commonName: identity.name, notBefore: now, notAfter: now + Int64(days) * 86_400,
+                role: .service, dnsNames: dnsNames,
+                uriNames: [identity.text], ipAddresses: ipAddresses),
+            algorithm: algorithm, days: days, now: now)
+    }
+
+    /// Issues a certificate for the key of `request` to a service inside the trust domain.
+    ///
+    /// Never valid longer than this authority. Backdated as others are.
+    ///
+    /// - Parameters:
+    ///   - identity: The one URI the certificate has. Of the authority's trust domain.
+    ///   - dnsNames: The names granted to the service.
+    ///   - ipAddresses: The same for addresses.
+    ///   - request: Whose key is certified; what it names is not looked at.
+    ///   - seconds: How long it is valid, 900 to 86,400.
+    ///   - now: Unix time in seconds.
+    /// - Returns: The certificate, which needs this authority's between itself and the trust root.
+    /// - Throws: `.malformed` if the identity is another domain's, or a name is none.
+    package func issueIdentity(
+        _ identity: SPIFFEID, dnsNames: [String] = [], ipAddresses: [String] = [],
+        for request: borrowing CertificateRequest, seconds: Int64, now: Int64 = Self.now
+    ) throws(CryptographyError) -> Certificate {
+        try self.checkDomain(of: identity)
+        guard Self.identitySeconds.contains(seconds) else {
+            throw .malformed(
+                "an identity is valid for \(Self.identitySeconds.lowerBound) to "
+                    + "\(Self.identitySeconds.upperBound) seconds, not \(seconds)")
+        }
+        return try self.certify(
+            CertificateContent(
+                commonName: identity.name, notBefore: now, notAfter: now + seconds, role: .service,
+                dnsNames: dnsNames, uriNames: [identity.text], ipAddresses: ipAddresses),
+            request.publicKey, now: now)
+    }
+
+    private func checkDomain(of identity: SPIFFEID) throws(CryptographyError) {
         let domain = SPIFFEID.text(ofTrustDomain: identity.trustDomain)
         guard self.certificate.uriNames.isEmpty || self.certificate.uriNames == [domain] else {
             let own = self.certificate.uriNames.joined(separator: " ")
             throw .malformed("this trust root is for \(own) and issues no identity under \(domain)")
         }
-        return try self.issue(
-            CertificateContent(
-                commonName: identity.name, notBefore: now - Self.backdatingSeconds,
-                notAfter: now + Int64(days) * 86_400, role: .service, dnsNames: dnsNames,
-                uriNames: [identity.text], ipAddresses: ipAddresses),
-            algorithm: algorithm, days: days, now: now)
     }
 
     private func issue(
         _ content: CertificateContent, algorithm: PrivateKey.Algorithm, days: Int, now: Int64
     ) throws(CryptographyError) -> Issued {
         try Self.validate(days: days, maximum: 397)
-        guard self.certificate.isValid(at: now) else {
-            throw .malformed("the trust root is not valid at this time: make a new one")
-        }
         if case .rsa(let bits) = algorithm, !(2048...4096).contains(bits) {
             throw .malformed("RSA keys have 2048 to 4096 bits, not \(bits)")
         }
-        var content = content
-        content.notBefore = max(content.notBefore, self.certificate.notBefore)
-        content.notAfter = min(content.notAfter, self.certificate.notAfter)
         let key = try PrivateKey.generate(algorithm)
-        let certificate = try content.sign(
-            subjectKey: key, issuer: self.certificate, issuerKey: self.privateKey)
+        let certificate = try self.certify(content, PublicKey(of: key), now: now)
         return Issued(certificate: certificate, privateKeyPEM: try key.pem())
+    }
+
+    /// Signs `content`, backdated, and for no longer than this authority is valid itself.
+    private func certify(
+        _ content: CertificateContent, _ subjectKey: borrowing PublicKey, now: Int64
+    ) throws(CryptographyError) -> Certificate {
+        guard self.certificate.isValid(at: now) else {
+            throw .malformed("the authority is not valid at this time: make a new one")
+        }
+        var content = content
+        content.notBefore = max(now - Self.backdatingSeconds, self.certificate.notBefore)
+        content.notAfter = min(content.notAfter, self.certificate.notAfter)
+        return try content.sign(
+            subjectKey: subjectKey, issuer: self.certificate, issuerKey: self.privateKey)
     }
 
     private static func validate(days: Int, maximum: Int) throws(CryptographyError) {
@@ -157,6 +226,13 @@ package struct CertificateAuthority: ~Copyable {
 
     /// 30 days: issued by hand, until a vault renews them by the hour.
     package static let defaultIdentityDays = 30
+
+    /// 30 days.
+    package static let defaultIntermediateDays = 30
+
+    /// How long an identity that services renew themselves may be valid: 15 minutes, below which a
+    /// short outage would end it, to a day, beyond which a lost key would be of use too long.
+    package static let identitySeconds: ClosedRange<Int64> = 900...86_400
 
     /// 60 seconds.
     private static let backdatingSeconds: Int64 = 60

@@ -4,7 +4,8 @@ internal import COpenSSL
 struct CertificateContent {
     /// What the certificate is for; decides its basic constraints and key usages.
     enum Role {
-        case authority
+        /// `certificatesBelow` is how many more authorities may stand between it and a leaf.
+        case authority(certificatesBelow: Int)
         case server
         case service
     }
@@ -19,7 +20,7 @@ struct CertificateContent {
 
     /// Makes the certificate for `subjectKey`, signed by `issuerKey`; no `issuer`: by itself.
     func sign(
-        subjectKey: borrowing PrivateKey, issuer: Certificate?, issuerKey: borrowing PrivateKey
+        subjectKey: borrowing PublicKey, issuer: Certificate?, issuerKey: borrowing PrivateKey
     ) throws(CryptographyError) -> Certificate {
         try OpenSSLLibrary.initialise()
         OpenSSLErrorQueue.clear()
@@ -74,9 +75,9 @@ struct CertificateContent {
     ) throws(CryptographyError) {
         let usages: [(Int32, String)] =
             switch self.role {
-            case .authority:
+            case .authority(let count):
                 [
-                    (NID_basic_constraints, "critical,CA:TRUE,pathlen:1"),
+                    (NID_basic_constraints, "critical,CA:TRUE,pathlen:\(count)"),
                     (NID_key_usage, "critical,keyCertSign,cRLSign"),
                 ]
             case .server:

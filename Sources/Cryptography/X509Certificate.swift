@@ -97,25 +97,11 @@ internal import Glibc
         unsafe X509_get_key_usage(self.pointer) & UInt32(KU_DIGITAL_SIGNATURE) != 0
     }
 
-    func keyAlgorithm() throws(CryptographyError) -> Certificate.KeyAlgorithm {
-        guard let key = unsafe X509_get0_pubkey(self.pointer) else {
+    func publicKey() throws(CryptographyError) -> PublicKey {
+        guard let key = unsafe X509_get_pubkey(self.pointer) else {
             throw .malformed("the certificate's key cannot be read: " + OpenSSLErrorQueue.drain())
         }
-        switch unsafe EVP_PKEY_get_base_id(key) {
-        case EVP_PKEY_RSA:
-            return .rsa(bits: Int(unsafe EVP_PKEY_get_bits(key)))
-        case EVP_PKEY_EC:
-            var name = [CChar](repeating: 0, count: 80)
-            var count = 0
-            guard unsafe EVP_PKEY_get_group_name(key, &name, name.count, &count) == 1 else {
-                throw .ofOpenSSL("reading a curve's name")
-            }
-            let bytes = name.prefix(count).map(UInt8.init(bitPattern:))
-            return .ecdsa(curve: String(decoding: bytes, as: UTF8.self))
-        default:
-            guard let name = unsafe EVP_PKEY_get0_type_name(key) else { return .other("unknown") }
-            return .other(unsafe String(cString: name))
-        }
+        return unsafe PublicKey(owning: key)
     }
 
     func matches(_ key: borrowing PrivateKey) -> Bool {

@@ -153,5 +153,58 @@ enum Schema {
             UNIQUE (item_id, number)
         ) STRICT, WITHOUT ROWID;
         """,
+        """
+        -- Who issues the identities of services: trust roots, and intermediates under them.
+        CREATE TABLE authority (
+            -- SHA-256 of the certificate.
+            id BLOB PRIMARY KEY CHECK (length(id) = 32),
+            -- Null for a trust root.
+            issuer_id BLOB REFERENCES authority (id),
+            certificate BLOB NOT NULL,
+            -- The private key, sealed under the root key; null once it is retired.
+            sealed BLOB,
+            state TEXT NOT NULL CHECK (state IN ('published', 'signing', 'outgoing', 'retired')),
+            since_ms INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        -- What lets a service have its first certificate.
+        CREATE TABLE join_token (
+            -- SHA-256 of the token, which is 256 random bits.
+            digest BLOB PRIMARY KEY CHECK (length(digest) = 32),
+            identity TEXT NOT NULL,
+            -- Separated by spaces.
+            dns_names TEXT NOT NULL,
+            created_ms INTEGER NOT NULL,
+            expires_ms INTEGER NOT NULL,
+            -- The certificate it was used for; null before.
+            serial TEXT
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE issued_certificate (
+            serial TEXT PRIMARY KEY,
+            identity TEXT NOT NULL,
+            dns_names TEXT NOT NULL,
+            request_digest BLOB NOT NULL CHECK (length(request_digest) = 32),
+            -- PEM, the leaf first.
+            chain TEXT NOT NULL,
+            issued_ms INTEGER NOT NULL,
+            not_after_ms INTEGER NOT NULL,
+            -- The certificate it takes the place of; null for the first.
+            predecessor TEXT,
+            -- Whether the certificate in its place has been used: it is then worth nothing any more
+            -- for joining again.
+            is_superseded INTEGER NOT NULL DEFAULT 0 CHECK (is_superseded IN (0, 1))
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX issued_certificate_of_request ON issued_certificate (request_digest);
+        CREATE INDEX issued_certificate_by_end ON issued_certificate (not_after_ms);
+
+        -- Whom nobody talks to.
+        CREATE TABLE denied_peer (
+            -- A SPIFFE ID, or the serial number of a certificate in lower-case hexadecimal.
+            subject TEXT PRIMARY KEY,
+            reason TEXT NOT NULL,
+            created_ms INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        """,
     ]
 }

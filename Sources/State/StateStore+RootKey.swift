@@ -73,6 +73,18 @@ extension StateStore {
                         try Self.reseal(sealed, version.associatedData, opening, sealing)
                     }
                 }
+                for record in try AuthorityRecord.all(database) {
+                    let sealed = try Data.fetchOne(
+                        database, sql: "SELECT sealed FROM authority WHERE id = ?",
+                        arguments: [Data(record.id)])
+                    guard let sealed else { continue }
+                    try database.execute(
+                        sql: "UPDATE authority SET sealed = ? WHERE id = ?",
+                        arguments: [
+                            try Self.reseal(sealed, record.associatedData, opening, sealing),
+                            Data(record.id),
+                        ])
+                }
                 try Self.audit(
                     database, time: now, actor: actor, action: "root key replaced", subject: path,
                     detail: "")

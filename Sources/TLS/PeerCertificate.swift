@@ -59,6 +59,24 @@ enum PeerCertificate {
         }
     }
 
+    /// The serial number in lower-case hexadecimal.
+    @unsafe static func serial(of certificate: OpaquePointer) -> String {
+        let number = unsafe X509_get0_serialNumber(certificate)
+        let bytes = unsafe UnsafeRawBufferPointer(
+            start: ASN1_STRING_get0_data(number), count: Int(ASN1_STRING_length(number)))
+        return unsafe Hexadecimal.text(of: RawSpan(_unsafeBytes: bytes))
+    }
+
+    /// SHA-256 of the certificate.
+    @unsafe static func digest(of certificate: OpaquePointer) -> [UInt8]? {
+        var bytes = [UInt8](repeating: 0, count: Digest32.byteCount)
+        var count: UInt32 = 0
+        guard unsafe X509_digest(certificate, EVP_sha256(), &bytes, &count) == 1,
+            Int(count) == bytes.count
+        else { return nil }
+        return bytes
+    }
+
     /// Seconds since 1970 at which a certificate runs out.
     @unsafe static func notAfter(of certificate: OpaquePointer) -> Int64 {
         unsafe self.seconds(of: X509_get0_notAfter(certificate))

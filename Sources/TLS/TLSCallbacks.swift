@@ -41,11 +41,16 @@ let tlsSelectALPN:
 
 /// SSL_CTX_set_cert_verify_callback(3): the chain by OpenSSL, then the identity by us.
 let tlsVerifyPeer: @convention(c) (OpaquePointer?, UnsafeMutableRawPointer?) -> CInt = { store, _ in
-    guard let store = unsafe store, unsafe X509_verify_cert(store) == 1 else { return 0 }
+    guard let store = unsafe store else { return 0 }
     let ssl = unsafe X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx())
-    guard let leaf = unsafe X509_STORE_CTX_get0_cert(store),
-        let connection = unsafe connection(of: ssl.map { OpaquePointer($0) }),
-        unsafe connection.acceptsPeer(leaf)
+    guard let connection = unsafe connection(of: ssl.map { OpaquePointer($0) }),
+        unsafe connection.trustSentRoot(store)
+    else {
+        unsafe X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION)
+        return 0
+    }
+    guard unsafe X509_verify_cert(store) == 1 else { return 0 }
+    guard let leaf = unsafe X509_STORE_CTX_get0_cert(store), unsafe connection.acceptsPeer(leaf)
     else {
         unsafe X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION)
         return 0

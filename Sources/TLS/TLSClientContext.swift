@@ -35,8 +35,10 @@ package import Cryptography
             resources: resources, minimumVersion: configuration.minimumVersion, isServer: false)
         var certificate: Certificate?
         do throws(TLSError) {
-            let roots = configuration.trustRoots ?? Self.systemTrustRoots
-            unsafe try TLSPolicy.addTrustRoots(roots, to: context, resources: resources)
+            if configuration.rootDigests.isEmpty {
+                let roots = configuration.trustRoots ?? Self.systemTrustRoots
+                unsafe try TLSPolicy.addTrustRoots(roots, to: context, resources: resources)
+            }
             if let files = configuration.identity {
                 let identity = try PEMFile.identity(files, resources: resources)
                 certificate = try identity.certificate()

@@ -91,6 +91,9 @@ package enum TLSExpectedPeer: Sendable, Equatable {
 package struct TLSClientConfiguration: Sendable {
     /// PEM file of the roots servers must lead to; nil is the system's.
     package var trustRoots: String?
+    /// SHA-256 of roots one of which the server must send along, for a client that does not have the
+    /// roots themselves yet; takes the place of ``trustRoots`` unless it is empty.
+    package var rootDigests: [[UInt8]] = []
     /// What the client proves itself with, if it is asked to.
     package var identity: TLSCertificateFiles?
     /// Whom it must reach.

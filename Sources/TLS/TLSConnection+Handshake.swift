@@ -62,9 +62,44 @@ extension TLSConnection {
         self.refusal = .noApplicationProtocol
     }
 
+    /// Makes a root that the server sent along the trust root, if that is one of those expected.
+    ///
+    /// A client that knows no more of the trust domain than a root's digest learns the root itself
+    /// in this way; nothing else is trusted then.
+    ///
+    /// - Returns: False if a root is expected and none of those was sent.
+    @unsafe func trustSentRoot(_ store: OpaquePointer) -> Bool {
+        guard case .client(let context) = self.role,
+            case let digests = context.configuration.rootDigests, !digests.isEmpty
+        else { return true }
+        let sent = unsafe X509_STORE_CTX_get0_untrusted(store)
+        for index in 0..<max(0, unsafe COpenSSL_sk_X509_num(sent)) {
+            guard let certificate = unsafe COpenSSL_sk_X509_value(sent, index),
+                let bytes = unsafe PeerCertificate.digest(of: certificate),
+                digests.contains(bytes), let trusted = unsafe COpenSSL_sk_X509_new_null()
+            else { continue }
+            unsafe X509_up_ref(certificate)
+            unsafe COpenSSL_sk_X509_push(trusted, certificate)
+            unsafe X509_STORE_CTX_set0_trusted_stack(store, trusted)
+            unsafe self.sentRoot = trusted
+            return true
+        }
+        self.refusal = .peerCertificateRefused(reason: "its trust root is not the one expected")
+        return false
+    }
+
     /// Whether a leaf whose chain has verified belongs to somebody we talk to.
     @unsafe func acceptsPeer(_ leaf: OpaquePointer) -> Bool {
         let identity = unsafe PeerCertificate.identity(of: leaf)
+        let denied = self.resources.deniedPeers
+        if !denied.isEmpty {
+            var names = [unsafe PeerCertificate.serial(of: leaf)]
+            if case .spiffe(let text) = identity { names.append(text) }
+            if let name = names.first(where: denied.contains) {
+                self.refusal = .peerDenied(name)
+                return false
+            }
+        }
         switch self.role {
         case .server(let context):
             return self.acceptsClient(
@@ -118,7 +153,7 @@ extension TLSConnection {
         var peer: TLSPeer?
         if let leaf = unsafe SSL_get0_peer_certificate(self.ssl) {
             peer = unsafe TLSPeer(
-                identity: self.peerIdentity,
+                identity: self.peerIdentity, serial: PeerCertificate.serial(of: leaf),
                 subject: PeerCertificate.subject(of: leaf), certificate: PEMFile.der(of: leaf),
                 notAfter: PeerCertificate.notAfter(of: leaf))
         }

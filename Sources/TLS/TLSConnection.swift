@@ -49,6 +49,8 @@ internal import NIOCore
     var peerIdentity: String?
     /// Why a callback made the handshake fail; more exact than what OpenSSL reports.
     var refusal: TLSError?
+    /// The stack of the root the server sent, while that is all that is trusted.
+    var sentRoot: OpaquePointer?
     private var records: RecordSize
     private var keyChanges = KeyChangeLimit()
 
@@ -85,6 +87,9 @@ internal import NIOCore
         guard let ssl = unsafe self.handle.take() else { return }
         unsafe COpenSSL_SSL_set_app_data(ssl, nil)
         unsafe SSL_free(ssl)
+        if let root = unsafe self.sentRoot.take() {
+            unsafe COpenSSL_sk_X509_pop_free(root)
+        }
     }
 
     /// OpenSSL's object, as long as it has the connection.

@@ -70,7 +70,7 @@ package final class TLSCounters {
             case .handshakeTimeout: .timeout
             case .unknownServerName: .serverName
             case .noApplicationProtocol: .noOverlap
-            case .peerCertificateRefused, .peerIdentityRefused: .certificate
+            case .peerCertificateRefused, .peerIdentityRefused, .peerDenied: .certificate
             case .closedDuringHandshake: .closed
             // handshake_failure and protocol_version: RFC 8446, 6.2.
             case .handshakeFailed(_, alert: 40), .handshakeFailed(_, alert: 70): .noOverlap

@@ -36,6 +36,8 @@ package enum TLSError: Error, Equatable, Sendable {
     case peerCertificateRefused(reason: String)
     /// The peer's certificate is valid and of somebody else; `presented` is nil if it has no identity.
     case peerIdentityRefused(presented: String?, expected: String)
+    /// The peer, or its certificate, is on the deny list; which of the two, as it stands there.
+    case peerDenied(String)
     /// The handshake failed for another reason; `alert` is what was sent or received (RFC 8446, 6).
     case handshakeFailed(reason: String, alert: UInt8?)
     /// The connection ended during the handshake.
@@ -94,6 +96,7 @@ extension TLSError: CustomStringConvertible {
         case .peerCertificateRefused(let reason): "the peer's certificate is refused: \(reason)"
         case .peerIdentityRefused(let presented, let expected):
             "the peer is not \(expected)" + (presented.map { " but \($0)" } ?? "")
+        case .peerDenied(let subject): "the peer is denied: \(subject)"
         case .handshakeFailed(let reason, let alert):
             "the handshake failed: \(reason)" + (alert.map { " (alert \($0))" } ?? "")
         case .closedDuringHandshake: "the connection ended during the handshake"

@@ -110,6 +110,8 @@ package struct TLSSessionInfo: Sendable {
 package struct TLSPeer: Sendable, Equatable {
     /// The SPIFFE ID, if the certificate has one.
     package var identity: String?
+    /// The certificate's serial number in lower-case hexadecimal.
+    package var serial: String
     /// The subject in the form of RFC 2253, for logs; never to authorise.
     package var subject: String
     /// The certificate, DER.

@@ -29,6 +29,9 @@ internal import NIOCore
     package private(set) var handshakes: [TLSHandler] = []
     private var isSweeping = false
 
+    /// SPIFFE IDs and serial numbers whose certificates are refused in handshakes, however valid.
+    package var deniedPeers: Set<String> = []
+
     /// Takes note of a handshake that begins.
     ///
     /// - Returns: Its place, which it keeps until told otherwise.

@@ -1,0 +1,171 @@
+package import Cryptography
+internal import Foundation
+internal import HTTPTransport
+internal import TLS
+
+/// Gets a service its certificate from the vault: joins, renews, joins again after an outage.
+///
+/// Each call is one question on a connection of its own. What the vault answers is in the folder
+/// when the call returns, or nothing has changed.
+package struct IdentityClient: Sendable {
+    /// Whose certificate it is.
+    package let identity: SPIFFEID
+    /// Where it is kept.
+    package let folder: IdentityFolder
+    /// The file of the join token; needed for the first certificate only.
+    private let tokenPath: String?
+
+    /// A client for `identity`; nothing is asked yet.
+    package init(identity: SPIFFEID, folder: IdentityFolder, tokenPath: String?) {
+        self.identity = identity
+        self.folder = folder
+        self.tokenPath = tokenPath
+    }
+
+    /// Gets the service a valid certificate, in whatever way is open to it.
+    ///
+    /// One that is valid stays as it is. One that has expired is renewed by proof of its key; where
+    /// there is none, or the vault refuses that, by the join token.
+    ///
+    /// - Parameter now: Unix time in seconds.
+    /// - Returns: The certificate.
+    /// - Throws: `.unavailable` if asking again may help; `.unusable` if only an operator can.
+    package func ensure(now: Int64 = CertificateAuthority.now) async throws(KeyVaultError)
+        -> Certificate
+    {
+        guard let present = try self.folder.certificate(),
+            try self.ofOwn(present)
+        else { return try await self.join() }
+        if present.isValid(at: now) { return present }
+        do throws(KeyVaultError) {
+            return try await self.rejoin(now: now)
+        } catch .unusable(let reason) {
+            guard let tokenPath, unsafe access(tokenPath, F_OK) == 0 else {
+                throw .unusable(reason: reason)
+            }
+            return try await self.join()
+        }
+    }
+
+    /// Gets the first certificate by the join token.
+    ///
+    /// The token leaves this process only after the vault has shown a certificate that leads to a
+    /// root whose digest stands beside the token.
+    package func join() async throws(KeyVaultError) -> Certificate {
+        guard let tokenPath else {
+            throw .unusable(
+                reason: "there is no certificate for \(self.identity.text) in \(self.folder.path), "
+                    + "and no join token to get one")
+        }
+        let token = try JoinToken(path: tokenPath)
+        guard token.identity == self.identity.text else {
+            throw .unusable(
+                reason: "\(tokenPath): the token is for \(token.identity), this is "
+                    + self.identity.text)
+        }
+        let pending = try self.folder.pending()
+        var tls = TLSClientConfiguration(
+            trustRoots: nil, peer: .identity(token.vault.vaultIdentity), minimumVersion: .tls13)
+        tls.rootDigests = token.rootDigests
+        let answer = try await self.ask(
+            token.vault.joinURL, "/identities/join",
+            JoinRequest(token: token.token, identity: token.identity, request: pending.request), tls
+        )
+        return try self.folder.adopt(
+            answer, for: pending, identity: self.identity, vault: token.vault)
+    }
+
+    /// Gets the next certificate by the present one, over mutual TLS.
+    package func renew() async throws(KeyVaultError) -> Certificate {
+        let vault = try self.vault()
+        let pending = try self.folder.pending()
+        var tls = self.tls(vault)
+        tls.identity = TLSCertificateFiles(chain: self.folder.chain, key: self.folder.key)
+        let answer = try await self.ask(
+            vault.vaultURL, "/identities/renew", RenewRequest(request: pending.request), tls)
+        return try self.folder.adopt(answer, for: pending, identity: self.identity, vault: vault)
+    }
+
+    /// Gets the next certificate by the key of one that has expired.
+    package func rejoin(now: Int64 = CertificateAuthority.now) async throws(KeyVaultError)
+        -> Certificate
+    {
+        let vault = try self.vault()
+        guard let present = try self.folder.certificate() else { return try await self.join() }
+        let pending = try self.folder.pending()
+        let proof: [UInt8]
+        do throws(CryptographyError) {
+            let message = try RejoinRequest.message(
+                serial: present.serial, request: pending.request, time: now)
+            let key = try PrivateKey(
+                pem: SecretBytes(contentsOf: self.folder.key, maximum: 65_536))
+            proof = try key.sign(message.rawSpan)
+        } catch {
+            throw .unusable(reason: error.description)
+        }
+        let answer = try await self.ask(
+            vault.joinURL, "/identities/rejoin",
+            RejoinRequest(
+                identity: self.identity.text, serial: present.serial, request: pending.request,
+                time: now, proof: proof), self.tls(vault))
+        return try self.folder.adopt(answer, for: pending, identity: self.identity, vault: vault)
+    }
+
+    private func ofOwn(_ certificate: Certificate) throws(KeyVaultError) -> Bool {
+        (try? certificate.identity()) == self.identity
+    }
+
+    private func vault() throws(KeyVaultError) -> VaultLocation {
+        if let vault = try self.folder.vault() { return vault }
+        throw .unusable(reason: "\(self.folder.path) does not say where the vault is: join first")
+    }
+
+    private func tls(_ vault: VaultLocation) -> TLSClientConfiguration {
+        TLSClientConfiguration(
+            trustRoots: self.folder.trustBundle, peer: .identity(vault.vaultIdentity),
+            minimumVersion: .tls13)
+    }
+
+    private func ask(
+        _ url: String, _ target: String, _ body: some Encodable & Sendable,
+        _ tls: TLSClientConfiguration
+    ) async throws(KeyVaultError) -> IdentityAnswer {
+        guard let components = URLComponents(string: url), components.scheme == "https",
+            let host = components.host, !host.isEmpty
+        else { throw .unusable(reason: "\"\(url)\" is not the https URL of a vault") }
+        let port = components.port ?? 443
+        guard let body = try? JSONEncoder().encode(body) else {
+            preconditionFailure("texts and numbers can be encoded")
+        }
+        var fetch = HTTPFetch(
+            target, at: .host(host.trimmingCharacters(in: ["[", "]"]), port: port), tls: tls,
+            fields: [("host", "\(host):\(port)"), ("content-type", "application/json")])
+        fetch.method = .post
+        fetch.body = [UInt8](body)
+        let answer: HTTPFetch.Answer
+        do {
+            answer = try await fetch.answer()
+        } catch {
+            throw .unavailable(reason: "\(url): \(error)")
+        }
+        switch answer.status {
+        case 200:
+            guard answer.body.count <= Self.maximumAnswerBytes,
+                let issued = try? JSONDecoder().decode(
+                    IdentityAnswer.self, from: Data(answer.body))
+            else { throw .unusable(reason: "\(url): the vault's answer cannot be read") }
+            return issued
+        case 400, 403, 404:
+            // The request will not be granted another time either.
+            self.folder.dropPending()
+            throw .unusable(reason: "\(url)\(target): the vault refuses (\(answer.status))")
+        case 429:
+            throw .throttled(retryAfterMilliseconds: 60_000)
+        default:
+            throw .unavailable(reason: "\(url): the vault answers with \(answer.status)")
+        }
+    }
+
+    /// 64 KiB: certificates of 1 KiB, few of them.
+    private static let maximumAnswerBytes = 65_536
+}

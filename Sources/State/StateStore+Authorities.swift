@@ -1,0 +1,118 @@
+package import Cryptography
+internal import Foundation
+internal import GRDB
+
+extension StateStore {
+    /// All authorities there are and were, those with the youngest state first.
+    package func authorities() throws(StateError) -> [AuthorityRecord] {
+        try StateError.wrapping("reading authorities") {
+            try self.queue.read { try AuthorityRecord.all($0) }
+        }
+    }
+
+    /// Changes the authorities, in one transaction that no other process comes between.
+    ///
+    /// - Parameters:
+    ///   - now: Milliseconds of Unix time.
+    ///   - actor: Who makes the change, for the audit.
+    ///   - decide: Is given those there are, and says what shall become of them.
+    /// - Returns: The authorities as they are then.
+    /// - Throws: `.database`, and what `decide` throws.
+    package func changeAuthorities(
+        now: Int64, actor: String,
+        _ decide: ([AuthorityRecord]) throws(StateError) -> [AuthorityChange]
+    ) throws(StateError) -> [AuthorityRecord] {
+        try StateError.wrapping("changing authorities") {
+            try self.queue.write { database in
+                let present = try AuthorityRecord.all(database)
+                let changes = try decide(present)
+                guard !changes.isEmpty else { return present }
+                for change in changes {
+                    try Self.apply(change, database, now: now, actor: actor)
+                }
+                _ = try Self.nextGeneration(database)
+                return try AuthorityRecord.all(database)
+            }
+        }
+    }
+
+    /// The private key of an authority, PEM; nil if it was destroyed.
+    ///
+    /// - Throws: `.wrongRootKey` if it was sealed under another key, or changed; `.database`.
+    package func openAuthorityKey(
+        _ record: AuthorityRecord, rootKey: borrowing SecretBytes
+    ) throws(StateError) -> SecretBytes? {
+        let sealed = try StateError.wrapping("reading an authority's key") {
+            try self.queue.read { database in
+                try Data.fetchOne(
+                    database, sql: "SELECT sealed FROM authority WHERE id = ?",
+                    arguments: [Data(record.id)]
+                ).map { [UInt8]($0) }
+            }
+        }
+        guard let sealed else { return nil }
+        do throws(CryptographyError) {
+            return try AES256GCM(key: rootKey).open(
+                sealed.rawSpan, associatedData: record.associatedData.rawSpan)
+        } catch .notAuthentic {
+            throw .wrongRootKey
+        } catch {
+            throw .cryptography(error)
+        }
+    }
+
+    private static func apply(
+        _ change: AuthorityChange, _ database: Database, now: Int64, actor: String
+    ) throws {
+        let subject: String
+        let state: AuthorityRecord.State
+        switch change {
+        case .insert(let record, let sealedKey):
+            (subject, state) = (record.certificate.fingerprint.hexadecimal, record.state)
+            try database.execute(
+                sql: """
+                    INSERT INTO authority (id, issuer_id, certificate, sealed, state, since_ms)
+                    VALUES (?, ?, ?, ?, ?, ?)
+                    """,
+                arguments: [
+                    Data(record.id), record.issuerID.map { Data($0) },
+                    Data(record.certificate.der), Data(sealedKey), record.state.rawValue,
+                    record.sinceMilliseconds,
+                ])
+        case .set(let changed, let new):
+            (subject, state) = (Hexadecimal.text(of: changed.rawSpan), new)
+            try database.execute(
+                sql: """
+                    UPDATE authority SET state = ?1, since_ms = ?2,
+                        sealed = CASE ?1 WHEN 'retired' THEN NULL ELSE sealed END
+                    WHERE id = ?3
+                    """, arguments: [new.rawValue, now, Data(changed)])
+        }
+        try self.audit(
+            database, time: now, actor: actor, action: "authority \(state.rawValue)",
+            subject: subject, detail: "")
+    }
+}
+
+extension AuthorityRecord {
+    static func all(_ database: Database) throws -> [AuthorityRecord] {
+        try Row.fetchAll(
+            database,
+            sql: """
+                SELECT issuer_id, certificate, state, since_ms FROM authority
+                ORDER BY since_ms DESC, id
+                """
+        ).map { row in
+            let certificate: Data = row["certificate"]
+            let issuer: Data? = row["issuer_id"]
+            guard let state = State(rawValue: row["state"]) else {
+                throw StateError.database(
+                    operation: "reading authorities", reason: "an unknown state")
+            }
+            return AuthorityRecord(
+                issuerID: issuer.map { [UInt8]($0) },
+                certificate: try Certificate(der: [UInt8](certificate)), state: state,
+                sinceMilliseconds: row["since_ms"])
+        }
+    }
+}

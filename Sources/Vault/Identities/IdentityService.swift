@@ -1,0 +1,200 @@
+internal import ControlServer
+internal import Cryptography
+package import KeyVault
+package import State
+internal import Synchronization
+
+/// Joining, renewing and joining again, as the vault does them; knows no HTTP.
+///
+/// Every refusal looks the same to the peer; why it was refused is for the log.
+package final class IdentityService: Sendable {
+    private let store: StateStore
+    private let authority: IdentityAuthority
+    private let rejoinSeconds: Int64
+    private let tries: Mutex<FailureBuckets>
+
+    /// A service that issues by `authority`.
+    ///
+    /// - Parameters:
+    ///   - store: The state of `authority`.
+    ///   - authority: Who issues.
+    ///   - rejoinSeconds: How long after its end a certificate is good for another.
+    package init(store: StateStore, authority: IdentityAuthority, rejoinSeconds: Int64) {
+        self.store = store
+        self.authority = authority
+        self.rejoinSeconds = rejoinSeconds
+        self.tries = Mutex(FailureBuckets(capacity: Self.triesPerMinute, sets: Self.trySets))
+    }
+
+    /// What comes of a request: a certificate, or why there is none.
+    package typealias Outcome = Result<IdentityAnswer, IdentityRefusal>
+
+    /// Issues the first certificate, for a token.
+    ///
+    /// - Parameters:
+    ///   - body: What was asked.
+    ///   - source: The peer's address, or the network it is counted by.
+    ///   - now: Milliseconds of Unix time.
+    /// - Returns: The certificate, or why there is none.
+    /// - Throws: If the state or its keys cannot be used.
+    package func join(
+        _ body: JoinRequest, source: String, now: Int64
+    ) throws(StateError) -> Outcome {
+        try self.limiting(source, now: now) { () throws(StateError) in
+            guard let token = JoinToken.digest(of: body.token) else {
+                return .failure(.tokenUnknown)
+            }
+            guard let identity = try? SPIFFEID(body.identity) else {
+                return .failure(.identityMismatch)
+            }
+            return try self.reading(body.request) { request throws(StateError) in
+                let signer = try self.authority.signer(now: now)
+                return try self.store.join(
+                    token: token, identity: identity, request: request.digest, now: now,
+                    actor: identity.text
+                ) { identity, names throws(StateError) in
+                    try signer.issue(identity, dnsNames: names, for: request, now: now)
+                }
+            }
+        }
+    }
+
+    /// Issues the next certificate to a peer who has shown the present one in the handshake.
+    ///
+    /// - Parameters:
+    ///   - body: What was asked.
+    ///   - peer: The peer's identity.
+    ///   - serial: Its certificate's serial number.
+    ///   - now: Milliseconds of Unix time.
+    /// - Returns: The certificate, or why there is none.
+    /// - Throws: If the state or its keys cannot be used.
+    package func renew(
+        _ body: RenewRequest, peer: String, serial: String, now: Int64
+    ) throws(StateError) -> Outcome {
+        try self.reading(body.request) { request throws(StateError) in
+            let signer = try self.authority.signer(now: now)
+            return try self.store.renew(
+                serial: serial, identity: peer, request: request.digest, now: now, actor: peer
+            ) { present throws(StateError) in
+                try Self.issue(by: signer, after: present, for: request, now: now)
+            }
+        }
+    }
+
+    /// Issues the next certificate to somebody who has the key of one that has expired.
+    ///
+    /// - Parameters:
+    ///   - body: What was asked.
+    ///   - source: The peer's address, or the network it is counted by.
+    ///   - now: Milliseconds of Unix time.
+    /// - Returns: The certificate, or why there is none.
+    /// - Throws: If the state or its keys cannot be used.
+    package func rejoin(
+        _ body: RejoinRequest, source: String, now: Int64
+    ) throws(StateError) -> Outcome {
+        try self.limiting(source, now: now) { () throws(StateError) in
+            try self.reading(body.request) { request throws(StateError) in
+                let signer = try self.authority.signer(now: now)
+                return try self.store.renew(
+                    serial: body.serial, identity: body.identity, request: request.digest, now: now,
+                    actor: body.identity
+                ) { present throws(IdentityRefusal) in
+                    try self.check(body, present, request.der, now: now)
+                } issue: { present throws(StateError) in
+                    try Self.issue(by: signer, after: present, for: request, now: now)
+                }
+            }
+        }
+    }
+
+    /// The trust roots there are, PEM.
+    package func trustBundle() throws(StateError) -> String {
+        try self.authority.trustBundle().map(\.pem).joined()
+    }
+
+    /// Whom nobody talks to.
+    package func denyList() throws(StateError) -> DenyList {
+        DenyList(Set(try self.store.denials().map(\.subject)))
+    }
+
+    /// Forgets certificates with which nobody can join again at `now`, milliseconds of Unix time.
+    package func forget(now: Int64) throws(StateError) {
+        try self.store.forgetCertificates(endedBefore: now - self.rejoinSeconds * 1000)
+    }
+
+    private func check(
+        _ body: RejoinRequest, _ present: IssuedCertificate, _ request: [UInt8], now: Int64
+    ) throws(IdentityRefusal) {
+        guard !present.isSuperseded else { throw .certificateSuperseded }
+        guard now - present.notAfterMilliseconds <= self.rejoinSeconds * 1000 else {
+            throw .windowClosed
+        }
+        guard abs(now / 1000 - body.time) <= Self.proofSeconds,
+            let proof = Base64URL.bytes(of: body.proof),
+            let leaf = try? Certificate.chain(pem: Array(present.chain.utf8)).first,
+            let message = try? RejoinRequest.message(
+                serial: present.serial, request: request, time: body.time),
+            let key = try? leaf.publicKey(), key.verifies(proof.rawSpan, of: message.rawSpan)
+        else { throw .proofInvalid }
+    }
+
+    private static func issue(
+        by signer: borrowing IdentitySigner, after present: IssuedCertificate,
+        for request: borrowing CertificateRequest, now: Int64
+    ) throws(StateError) -> IssuedCertificate {
+        let identity: SPIFFEID
+        do throws(CryptographyError) {
+            identity = try SPIFFEID(present.identity)
+        } catch {
+            throw .cryptography(error)
+        }
+        return try signer.issue(
+            identity, dnsNames: present.dnsNames, for: request, now: now,
+            predecessor: present.serial)
+    }
+
+    /// Reads a certificate request and gives what `body` makes of it, with the trust roots.
+    private func reading(
+        _ text: String,
+        _ body: (borrowing CertificateRequest) throws(StateError) -> Result<
+            IssuedCertificate, IdentityRefusal
+        >
+    ) throws(StateError) -> Outcome {
+        let request: CertificateRequest
+        do throws(CryptographyError) {
+            guard let der = Base64URL.bytes(of: text) else { return .failure(.requestMalformed) }
+            request = try CertificateRequest(der: der)
+        } catch .malformed {
+            return .failure(.requestMalformed)
+        } catch {
+            throw .cryptography(error)
+        }
+        switch try body(request) {
+        case .failure(let refusal): return .failure(refusal)
+        case .success(let issued):
+            return .success(
+                IdentityAnswer(chain: issued.chain, trustBundle: try self.trustBundle()))
+        }
+    }
+
+    /// Lets each source try wrongly five times a minute; the right token does not help one that has.
+    private func limiting(
+        _ source: String, now: Int64, _ body: () throws(StateError) -> Outcome
+    ) throws(StateError) -> Outcome {
+        // Taken before and given back after: tries at the same time do not all get through.
+        guard self.tries.withLock({ $0.take(source, nowMilliseconds: now) }) else {
+            return .failure(.tooManyTries)
+        }
+        let outcome = try body()
+        if case .success = outcome {
+            self.tries.withLock { $0.giveBack(source, nowMilliseconds: now) }
+        }
+        return outcome
+    }
+
+    private static let triesPerMinute: Int64 = 5
+    /// 256 sets of four sources: 24 KiB.
+    private static let trySets = 256
+    /// 5 minutes: how far the clocks of vault and service may be apart.
+    private static let proofSeconds: Int64 = 300
+}
