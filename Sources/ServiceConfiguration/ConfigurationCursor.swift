@@ -86,6 +86,12 @@ package struct ConfigurationCursor {
         return scalar.string
     }
 
+    /// Whether just this word stands here; reports nothing.
+    package func isWord(_ word: String) -> Bool {
+        guard case .scalar(let scalar) = self.node, scalar.style == .plain else { return false }
+        return scalar.string == word && self.node.anchor == nil
+    }
+
     /// The whole number that stands here, within `range`.
     package func integer(in range: ClosedRange<Int64>) -> Int64? {
         guard self.isPlain else { return nil }

@@ -96,7 +96,7 @@ package struct ConfigurationFiles {
     }
 
     /// 1 MiB: certificates and keys are a few KiB; trust bundles of hundreds of roots fit.
-    static let maximumFileBytes = 1 << 20
+    package static let maximumFileBytes = 1 << 20
     /// sun_path less its terminating zero, unix(7).
     private static let maximumSocketPathBytes = 107
 }

@@ -27,8 +27,9 @@ struct ConfigurationReader {
         let stateDirectory = state.map(self.files.path) ?? self.files.absolute("state")
         let proxies = self.trustedProxies(root["trusted_proxies"])
         let limits = self.limits(root["limits"], isAgent: isAgent)
+        let identity = root["identity"].flatMap(self.identity)
         let listeners = self.listeners(
-            root.required("listeners"), isAgent: isAgent,
+            root.required("listeners"), isAgent: isAgent, identity: identity,
             trustsProxies: proxies?.isEmpty != true)
         let hasIdentity = root["identity"] != nil
         let endpoints = root.required("endpoints").flatMap {
@@ -55,7 +56,6 @@ struct ConfigurationReader {
         let accessLog = root["access_log"].flatMap(self.accessLog)
         let drain = root.integer("drain_timeout_ms", in: 0...3_600_000, otherwise: 30_000)
         let admin = root["admin"].flatMap { self.admin($0, hasIdentity: hasIdentity) }
-        let identity = root["identity"].flatMap(self.files.identity)
         guard let trustDomain, let service, let stateDirectory, let drain, let proxies, let limits,
             let listeners, let endpoints,
             let spiffeID = try? SPIFFEID(
@@ -66,7 +66,8 @@ struct ConfigurationReader {
             stateDirectory: stateDirectory, rootKeyFile: rootKey, workers: workers.map(Int.init),
             accessLog: accessLog, drainTimeoutMilliseconds: drain, trustedProxies: proxies,
             limits: limits, listeners: listeners.map(\.configuration), admin: admin,
-            identity: identity, log: log, endpoints: endpoints)
+            identity: identity?.configuration, identityVault: identity?.vault, log: log,
+            endpoints: endpoints)
     }
 
     private func accessLog(_ place: ConfigurationCursor) -> AccessLogConfiguration? {

@@ -32,6 +32,8 @@ package struct GatewayConfiguration: Sendable, Equatable {
     package var admin: AdminConfiguration?
     /// The gateway's own certificate and the trust roots of the trust domain.
     package var identity: IdentityConfiguration?
+    /// The vault that issues ``identity``; nil where somebody else keeps its files.
+    package var identityVault: VaultIdentityConfiguration?
     /// The sealed log; nil if nothing is logged.
     package var log: LogConfiguration?
     /// At least one, in the order of the file; the index is the endpoint's number in a snapshot.

@@ -1,29 +1,41 @@
+internal import Cryptography
 internal import ServiceConfiguration
 
 /// A listener, and the certificates it shows.
 struct ReadListener {
     let configuration: ListenerConfiguration
     let certificates: [CheckedCertificate]
+    /// The service's identity, where the listener shows that.
+    let identity: ReadIdentity?
+
+    /// Whether the listener shows a certificate for `host`.
+    func covers(_ host: String) -> Bool {
+        guard let identity else { return self.certificates.contains { $0.covers(host) } }
+        // What the vault will issue is not known before; once it is, this is read again.
+        return identity.leaf?.covers(host: host) ?? true
+    }
 }
 
 extension ConfigurationReader {
     /// Reads the list of listeners.
     func listeners(
-        _ place: ConfigurationCursor?, isAgent: Bool, trustsProxies: Bool
+        _ place: ConfigurationCursor?, isAgent: Bool, identity: ReadIdentity?,
+        trustsProxies: Bool
     ) -> [ReadListener]? {
         guard let place, let elements = place.elements() else { return nil }
         if elements.isEmpty { place.report("at least one listener is needed") }
         var addresses: Set<ListenAddress> = []
         let listeners = elements.compactMap { element in
             self.listener(
-                element, isAgent: isAgent, trustsProxies: trustsProxies, addresses: &addresses)
+                element, isAgent: isAgent, identity: identity, trustsProxies: trustsProxies,
+                addresses: &addresses)
         }
         return listeners.count == elements.count ? listeners : nil
     }
 
     private func listener(
-        _ place: ConfigurationCursor, isAgent: Bool, trustsProxies: Bool,
-        addresses: inout Set<ListenAddress>
+        _ place: ConfigurationCursor, isAgent: Bool, identity: ReadIdentity?,
+        trustsProxies: Bool, addresses: inout Set<ListenAddress>
     ) -> ReadListener? {
         guard let listener = place.mapping(keys: ["address", "proxy_protocol", "tls"]) else {
             return nil
@@ -42,23 +54,36 @@ extension ConfigurationReader {
             listener["proxy_protocol"]?.report(
                 "proxy_protocol needs \"trusted_proxies\": nobody else is believed")
         }
-        let tls = listener.required("tls").flatMap { self.tls($0, isAgent: isAgent) }
+        let tls = listener.required("tls").flatMap {
+            self.tls($0, isAgent: isAgent, identity: identity)
+        }
         guard let address, let proxyProtocol, let tls else { return nil }
         return ReadListener(
             configuration: ListenerConfiguration(
                 address: address, proxyProtocol: proxyProtocol, tls: tls.configuration),
-            certificates: tls.certificates)
+            certificates: tls.certificates, identity: tls.identity)
     }
 
     private func tls(
-        _ place: ConfigurationCursor, isAgent: Bool
-    ) -> (configuration: ListenerTLSConfiguration, certificates: [CheckedCertificate])? {
+        _ place: ConfigurationCursor, isAgent: Bool, identity: ReadIdentity?
+    ) -> (
+        configuration: ListenerTLSConfiguration, certificates: [CheckedCertificate],
+        identity: ReadIdentity?
+    )? {
         let keys = [
             "certificates", "minimum_version", "client_authentication", "client_trust_roots",
         ]
         guard let tls = place.mapping(keys: keys) else { return nil }
         var certificates: [CheckedCertificate]?
-        if let list = tls.required("certificates"), let elements = list.elements() {
+        var shown: ReadIdentity?
+        if let place = tls["certificates"], place.isWord(Self.identityWord) {
+            // What is wrong with the identity itself was reported there.
+            if identity == nil {
+                place.report("there is no \"identity\" whose certificate to show")
+            }
+            shown = identity
+            certificates = []
+        } else if let list = tls.required("certificates"), let elements = list.elements() {
             if elements.isEmpty { list.report("at least one certificate is needed") }
             let read = elements.compactMap { element -> CheckedCertificate? in
                 guard let pair = element.mapping(keys: ["chain", "key"]) else { return nil }
@@ -74,12 +99,13 @@ extension ConfigurationReader {
         if isAgent, version == .tls12 {
             tls["minimum_version"]?.report("an agent speaks TLS 1.3 only")
         }
-        let authentication = self.clientAuthentication(tls, isAgent: isAgent)
+        let authentication = self.clientAuthentication(tls, isAgent: isAgent, identity: identity)
         guard let certificates, let version, let authentication else { return nil }
         let configuration = ListenerTLSConfiguration(
-            certificates: certificates.map(\.files), minimumVersion: version,
+            certificates: shown.map { [$0.configuration.certificate] }
+                ?? certificates.map(\.files), minimumVersion: version,
             clientAuthentication: authentication)
-        return (configuration, certificates)
+        return (configuration, certificates, shown)
     }
 
     private enum ClientAuthenticationName: String, CaseIterable {
@@ -89,7 +115,7 @@ extension ConfigurationReader {
     }
 
     private func clientAuthentication(
-        _ tls: ConfigurationMapping, isAgent: Bool
+        _ tls: ConfigurationMapping, isAgent: Bool, identity: ReadIdentity?
     ) -> ListenerTLSConfiguration.ClientAuthentication? {
         guard
             let name = tls.choice(
@@ -105,9 +131,17 @@ extension ConfigurationReader {
                 "client_trust_roots needs client_authentication: optional or required")
             return ListenerTLSConfiguration.ClientAuthentication.none
         }
-        guard let roots = tls.required("client_trust_roots").flatMap(self.files.trustRoots) else {
-            return nil
+        let roots: String?
+        if let place = tls["client_trust_roots"], place.isWord(Self.identityWord) {
+            if identity == nil { place.report("there is no \"identity\" whose roots to trust") }
+            roots = identity?.configuration.trustRoots
+        } else {
+            roots = tls.required("client_trust_roots").flatMap(self.files.trustRoots)
         }
+        guard let roots else { return nil }
         return name == .optional ? .optional(trustRoots: roots) : .required(trustRoots: roots)
     }
+
+    /// Stands for the service's own identity in the place of files.
+    private static let identityWord = "identity"
 }

@@ -1,5 +1,6 @@
 package import Cryptography
 internal import Glibc
+internal import KeyVault
 package import Logging
 internal import ServiceConfiguration
 internal import UnixSignals
@@ -21,7 +22,7 @@ package enum GatewayProcess {
         _ kind: SPIFFEID.Kind, configurationPath: String, environment: [String: String],
         logger: Logger
     ) async throws {
-        let configuration = try GatewayConfiguration.read(
+        var configuration = try GatewayConfiguration.read(
             path: configurationPath, environment: environment)
         guard configuration.spiffeID.kind == kind else {
             throw StartError.configuration(
@@ -29,6 +30,12 @@ package enum GatewayProcess {
                 \(configurationPath) is of a service of kind \(configuration.spiffeID.kind), \
                 not \(kind): see service.kind
                 """)
+        }
+        let keeper = try await Self.identity(configuration, logger: logger)
+        if keeper != nil {
+            // Only now it can be told what the certificate stands for.
+            configuration = try GatewayConfiguration.read(
+                path: configurationPath, environment: environment)
         }
         let watch = FileWatch(FileWatch.Files(configuration))
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
@@ -57,6 +64,9 @@ package enum GatewayProcess {
             group.addTask {
                 try await admin.run(gateway, logger: logger)
             }
+            if let keeper {
+                group.addTask { await keeper.run() }
+            }
             group.addTask {
                 while !Task.isCancelled {
                     try? await Task.sleep(for: .seconds(1))
@@ -67,6 +77,7 @@ package enum GatewayProcess {
                 var isDraining = false
                 for await signal in signals {
                     if signal == .sighup {
+                        keeper?.renewNow()
                         await reload("SIGHUP")
                     } else if isDraining {
                         logger.warning("second signal: ending at once")
@@ -87,5 +98,35 @@ package enum GatewayProcess {
             try await group.next()
             group.cancelAll()
         }
+    }
+
+    /// Sees to it that there is a valid identity, where a vault issues it; nil where none does.
+    private static func identity(
+        _ configuration: GatewayConfiguration, logger: Logger
+    ) async throws(StartError) -> IdentityKeeper? {
+        guard let vault = configuration.identityVault else { return nil }
+        let client = IdentityClient(
+            identity: configuration.spiffeID, folder: IdentityFolder(path: vault.directory),
+            tokenPath: vault.tokenFile)
+        let keeper = IdentityKeeper(client) { event in
+            switch event {
+            case .renewed(let certificate):
+                logger.info(
+                    "identity renewed",
+                    metadata: [
+                        "serial": "\(certificate.serial)", "not_after": "\(certificate.notAfter)",
+                    ])
+            case .failed(let error, let pause):
+                logger.warning(
+                    "the identity could not be renewed",
+                    metadata: ["error": "\(error)", "retry_after": "\(pause)"])
+            }
+        }
+        do throws(KeyVaultError) {
+            try await keeper.start()
+        } catch {
+            throw StartError.environment("there is no identity: \(error)")
+        }
+        return keeper
     }
 }
