@@ -102,6 +102,9 @@ package final class TLSHandler: ChannelDuplexHandler {
     /// Ends a handshake that stands still, as its timeout would.
     package func cutHandshake() { self.timeOut() }
 
+    /// Closes the connection where it stands.
+    func cutConnection() { self.context?.close(promise: nil) }
+
     func handshakeMoved(to place: Int) { self.handshake?.place = place }
 
     package func handlerAdded(context: ChannelHandlerContext) {
@@ -111,6 +114,7 @@ package final class TLSHandler: ChannelDuplexHandler {
 
     package func handlerRemoved(context: ChannelHandlerContext) {
         self.release(ChannelError.eof)
+        if self.session?.peer != nil { self.resources.peerDisconnected(self) }
         self.context = nil
     }
 
@@ -324,6 +328,7 @@ extension TLSHandler {
         }
         connection.takeOverRecords(session)
         self.session = session
+        if session.peer != nil { self.resources.peerConnected(self) }
         self.state = .open
         self.counters.countHandshake(session)
         for (data, promise) in progress.writes {

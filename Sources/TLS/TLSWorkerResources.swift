@@ -30,7 +30,9 @@ internal import NIOCore
     private var isSweeping = false
 
     /// SPIFFE IDs and serial numbers whose certificates are refused in handshakes, however valid.
-    package var deniedPeers: Set<String> = []
+    var deniedPeers: Set<String> = []
+    /// The connections whose peers have shown a certificate.
+    var peerConnections: [ObjectIdentifier: TLSHandler] = [:]
 
     /// Takes note of a handshake that begins.
     ///

@@ -80,6 +80,14 @@ final class TestCertificates {
         return String(decoding: bytes, as: UTF8.self)
     }
 
+    func rootCertificate() throws -> Certificate { self.authority.certificate }
+
+    /// Writes the certificates of both files into a third.
+    func append(_ first: String, _ second: String, to path: String) throws {
+        let text = try [first, second].map { try String(contentsOfFile: $0, encoding: .utf8) }
+        try text.joined().write(toFile: path, atomically: true, encoding: .utf8)
+    }
+
     func path(_ name: String) -> String { self.folder + "/" + name }
 
     private func store(
