@@ -94,8 +94,11 @@ let package = Package(
                 .product(name: "NIOTLS", package: "swift-nio"),
             ], swiftSettings: strict),
         .target(
-            name: "KeyVault", dependencies: ["State", "HTTPTransport", "TLS", "Cryptography"],
-            swiftSettings: strict),
+            name: "KeyVault",
+            dependencies: [
+                "State", "HTTPTransport", "TLS", "Cryptography",
+                .product(name: "NIOCore", package: "swift-nio"),
+            ], swiftSettings: strict),
         .target(name: "SealedLog", dependencies: ["Cryptography"], swiftSettings: strict),
         .target(name: "Cryptography", dependencies: ["COpenSSL"], swiftSettings: strict),
         .systemLibrary(
@@ -158,7 +161,7 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "scoregate", "HTTPTransport", "TLS", "Cryptography",
+                "scoregate", "KeyVault", "HTTPTransport", "TLS", "Cryptography",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: strict),

@@ -17,7 +17,8 @@ struct Scoregate: AsyncParsableCommand {
             DemoCommand.self, ServeCommand.self, AgentCommand.self, VaultCommand.self,
             CheckCommand.self,
             HealthCommand.self,
-            CertsCommand.self, KeysCommand.self, LogsCommand.self, ModelCommand.self,
+            CertsCommand.self, IdentitiesCommand.self, KeysCommand.self, LogsCommand.self,
+            ModelCommand.self,
         ])
 
     /// The one place that says which version this is.

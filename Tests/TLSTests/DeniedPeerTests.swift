@@ -1,4 +1,6 @@
+import Cryptography
 import NIOCore
+import NIOEmbedded
 import Testing
 
 @testable import TLS

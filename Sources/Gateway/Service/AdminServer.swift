@@ -1,4 +1,5 @@
 internal import ControlServer
+internal import Cryptography
 internal import Foundation
 internal import Logging
 internal import ServiceConfiguration
@@ -35,8 +36,12 @@ struct AdminServer {
             while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
             return
         }
+        let connections = ControlConnections(logger: logger) { peer in
+            gateway.admits(identity: peer.identity.text, serial: peer.certificate.serial)
+        }
         let server = ControlServer(
-            address: self.address(admin), routes: Self.routes(gateway), logger: logger)
+            address: self.address(admin), routes: Self.routes(gateway), connections: connections,
+            logger: logger)
         do {
             try await server.run { address in
                 let bound = address.map { "\($0)" } ?? "\(admin.address)"

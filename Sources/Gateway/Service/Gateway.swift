@@ -1,5 +1,6 @@
 internal import Cryptography
 internal import Dispatch
+internal import HTTPTransport
 internal import KeyVault
 package import Logging
 package import NIOCore
@@ -24,6 +25,7 @@ package final class Gateway: Sendable {
     private let accessLog: AccessLog?
     private let logger: Logger
     private let current: Mutex<Current>
+    private let denied = Mutex(DenyList([]))
     private let probes = Mutex<Task<Void, Never>?>(nil)
     /// What the listeners really have, where the configuration says port 0.
     package let addresses: [SocketAddress]
@@ -121,6 +123,24 @@ package final class Gateway: Sendable {
         } catch {
             throw StartError.configuration("\(error)")
         }
+    }
+
+    /// Refuses these peers on every worker, and closes the connections with them.
+    func deny(_ list: DenyList) async {
+        self.denied.withLock { $0 = list }
+        for worker in self.workers {
+            let closed = try? await worker.ask { $0.loop.tls.deny(list.denied) }
+            for peer in closed ?? [] {
+                self.logger.warning(
+                    "connection of a denied peer closed",
+                    metadata: ["identity": "\(peer.identity ?? "")", "serial": "\(peer.serial)"])
+            }
+        }
+    }
+
+    /// Whether nobody has denied the peer with this identity and certificate.
+    func admits(identity: String, serial: String) -> Bool {
+        self.denied.withLock { !$0.contains(identity: identity, serial: serial) }
     }
 
     /// Counts a reload that came to nothing, whether the files or the gateway refused it.

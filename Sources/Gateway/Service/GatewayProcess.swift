@@ -31,8 +31,8 @@ package enum GatewayProcess {
                 not \(kind): see service.kind
                 """)
         }
-        let keeper = try await Self.identity(configuration, logger: logger)
-        if keeper != nil {
+        let identity = try await VaultIdentity.start(configuration, logger: logger)
+        if identity != nil {
             // Only now it can be told what the certificate stands for.
             configuration = try GatewayConfiguration.read(
                 path: configurationPath, environment: environment)
@@ -41,6 +41,7 @@ package enum GatewayProcess {
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
         let admin = try AdminServer(configuration)
         let gateway = try await Gateway.start(configuration, logger: logger)
+        if let identity { await gateway.deny(identity.denyList.last) }
         for address in gateway.addresses {
             logger.info("listening", metadata: ["address": "\(address)"])
         }
@@ -64,8 +65,17 @@ package enum GatewayProcess {
             group.addTask {
                 try await admin.run(gateway, logger: logger)
             }
-            if let keeper {
-                group.addTask { await keeper.run() }
+            if let identity {
+                group.addTask { await identity.keeper.run() }
+                group.addTask {
+                    await identity.denyList.run { list in
+                        await gateway.deny(list)
+                    } onSilence: { error in
+                        logger.warning(
+                            "the deny list cannot be followed; the last one stays in force",
+                            metadata: ["error": "\(error)"])
+                    }
+                }
             }
             group.addTask {
                 while !Task.isCancelled {
@@ -77,7 +87,7 @@ package enum GatewayProcess {
                 var isDraining = false
                 for await signal in signals {
                     if signal == .sighup {
-                        keeper?.renewNow()
+                        identity?.keeper.renewNow()
                         await reload("SIGHUP")
                     } else if isDraining {
                         logger.warning("second signal: ending at once")
@@ -98,35 +108,5 @@ package enum GatewayProcess {
             try await group.next()
             group.cancelAll()
         }
-    }
-
-    /// Sees to it that there is a valid identity, where a vault issues it; nil where none does.
-    private static func identity(
-        _ configuration: GatewayConfiguration, logger: Logger
-    ) async throws(StartError) -> IdentityKeeper? {
-        guard let vault = configuration.identityVault else { return nil }
-        let client = IdentityClient(
-            identity: configuration.spiffeID, folder: IdentityFolder(path: vault.directory),
-            tokenPath: vault.tokenFile)
-        let keeper = IdentityKeeper(client) { event in
-            switch event {
-            case .renewed(let certificate):
-                logger.info(
-                    "identity renewed",
-                    metadata: [
-                        "serial": "\(certificate.serial)", "not_after": "\(certificate.notAfter)",
-                    ])
-            case .failed(let error, let pause):
-                logger.warning(
-                    "the identity could not be renewed",
-                    metadata: ["error": "\(error)", "retry_after": "\(pause)"])
-            }
-        }
-        do throws(KeyVaultError) {
-            try await keeper.start()
-        } catch {
-            throw StartError.environment("there is no identity: \(error)")
-        }
-        return keeper
     }
 }

@@ -1,7 +1,8 @@
+internal import Cryptography
 internal import Foundation
 
 /// Whom nobody talks to: SPIFFE IDs, and serial numbers of certificates in lower-case hexadecimal.
-package struct DenyList: Codable, Sendable, Equatable {
+package struct DenyList: Sendable, Equatable {
     /// The identities and serial numbers.
     package let denied: Set<String>
 
@@ -12,22 +13,77 @@ package struct DenyList: Codable, Sendable, Equatable {
 
     /// Reads what ``json`` writes; nil for anything else.
     package init?(json: [UInt8]) {
-        guard let read = try? JSONDecoder().decode(DenyList.self, from: Data(json)) else {
-            return nil
-        }
-        self = read
+        guard let read = try? JSONDecoder().decode(Body.self, from: Data(json)) else { return nil }
+        self.denied = Set(read.denied)
     }
 
-    /// The list as one JSON object.
+    /// The list as one JSON object; the same for the same list.
     package var json: String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // Texts always encode.
-        return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        let encoded = try? encoder.encode(Body(denied: self.denied.sorted()))
+        return encoded.map { String(decoding: $0, as: UTF8.self) } ?? ""
     }
 
-    /// Whether it has a peer with this identity and this certificate.
+    /// SHA-256 of ``json`` in hexadecimal, by which two lists are told apart.
+    package var tag: String {
+        let bytes = Array(self.json.utf8)
+        return (try? SHA256().digest(bytes.rawSpan).hexadecimal) ?? ""
+    }
+
+    /// Whether it has a peer with this identity, or with this certificate.
     package func contains(identity: String?, serial: String) -> Bool {
         self.denied.contains(serial) || identity.map(self.denied.contains) ?? false
     }
+
+    private struct Body: Codable {
+        let denied: [String]
+    }
+}
+
+/// Follows the vault's deny list for as long as the process runs.
+///
+/// A question waits at the vault until the list is another one, so that a change is heard of at once.
+/// While the vault is away the list that was heard of last stays in force, across restarts too.
+package struct DenyListWatch: Sendable {
+    private let client: IdentityClient
+
+    /// The list of the vault that issues the identity of `client`.
+    package init(_ client: IdentityClient) {
+        self.client = client
+    }
+
+    /// The list heard of last; empty before the first.
+    package var last: DenyList { self.client.folder.denyList }
+
+    /// Follows the list until the task is cancelled.
+    ///
+    /// - Parameters:
+    ///   - onChange: Is given each list that is another than the last.
+    ///   - onSilence: Is told once why the vault does not answer, until it does again.
+    package func run(
+        onChange: @Sendable (DenyList) async -> Void, onSilence: @Sendable (KeyVaultError) -> Void
+    ) async {
+        var present = self.last
+        var isSilent = false
+        while !Task.isCancelled {
+            do throws(KeyVaultError) {
+                let list = try await self.client.denyList(otherThan: present.tag)
+                isSilent = false
+                guard list != present else { continue }
+                present = list
+                await onChange(list)
+                try self.client.folder.keep(list)
+            } catch {
+                if !isSilent { onSilence(error) }
+                isSilent = true
+                try? await Task.sleep(for: Self.pause)
+            }
+        }
+    }
+
+    /// 1 s: a vault that comes back is heard of well within the five seconds in which a denial is to
+    /// be in force.
+    private static let pause = Duration.seconds(1)
 }

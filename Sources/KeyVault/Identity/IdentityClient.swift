@@ -1,6 +1,7 @@
 package import Cryptography
 internal import Foundation
 internal import HTTPTransport
+internal import NIOCore
 internal import TLS
 
 /// Gets a service its certificate from the vault: joins, renews, joins again after an outage.
@@ -126,28 +127,32 @@ package struct IdentityClient: Sendable {
             minimumVersion: .tls13)
     }
 
+    /// The vault's deny list, as soon as it is another than the one with `tag`, or after a while.
+    func denyList(otherThan tag: String) async throws(KeyVaultError) -> DenyList {
+        let vault = try self.vault()
+        var tls = self.tls(vault)
+        tls.identity = TLSCertificateFiles(chain: self.folder.chain, key: self.folder.key)
+        let (url, fetch) = try Self.fetch(
+            vault.vaultURL, "/identities/denied?tag=\(tag)", tls, timeout: Self.denyListTimeout)
+        let answer = try await Self.answer(to: fetch, url)
+        guard answer.status == 200, let list = DenyList(json: answer.body) else {
+            throw .unavailable(reason: "\(url): no deny list, but \(answer.status)")
+        }
+        return list
+    }
+
     private func ask(
         _ url: String, _ target: String, _ body: some Encodable & Sendable,
         _ tls: TLSClientConfiguration
     ) async throws(KeyVaultError) -> IdentityAnswer {
-        guard let components = URLComponents(string: url), components.scheme == "https",
-            let host = components.host, !host.isEmpty
-        else { throw .unusable(reason: "\"\(url)\" is not the https URL of a vault") }
-        let port = components.port ?? 443
         guard let body = try? JSONEncoder().encode(body) else {
             preconditionFailure("texts and numbers can be encoded")
         }
-        var fetch = HTTPFetch(
-            target, at: .host(host.trimmingCharacters(in: ["[", "]"]), port: port), tls: tls,
-            fields: [("host", "\(host):\(port)"), ("content-type", "application/json")])
+        var (_, fetch) = try Self.fetch(url, target, tls, timeout: Self.timeout)
+        fetch.fields.append(("content-type", "application/json"))
         fetch.method = .post
         fetch.body = [UInt8](body)
-        let answer: HTTPFetch.Answer
-        do {
-            answer = try await fetch.answer()
-        } catch {
-            throw .unavailable(reason: "\(url): \(error)")
-        }
+        let answer = try await Self.answer(to: fetch, url)
         switch answer.status {
         case 200:
             guard answer.body.count <= Self.maximumAnswerBytes,
@@ -165,6 +170,34 @@ package struct IdentityClient: Sendable {
             throw .unavailable(reason: "\(url): the vault answers with \(answer.status)")
         }
     }
+
+    private static func answer(
+        to fetch: HTTPFetch, _ url: String
+    ) async throws(KeyVaultError) -> HTTPFetch.Answer {
+        do {
+            return try await fetch.answer()
+        } catch {
+            throw .unavailable(reason: "\(url): \(error)")
+        }
+    }
+
+    private static func fetch(
+        _ url: String, _ target: String, _ tls: TLSClientConfiguration, timeout: TimeAmount
+    ) throws(KeyVaultError) -> (url: String, HTTPFetch) {
+        guard let components = URLComponents(string: url), components.scheme == "https",
+            let host = components.host, !host.isEmpty
+        else { throw .unusable(reason: "\"\(url)\" is not the https URL of a vault") }
+        let port = components.port ?? 443
+        var fetch = HTTPFetch(
+            target, at: .host(host.trimmingCharacters(in: ["[", "]"]), port: port), tls: tls,
+            fields: [("host", "\(host):\(port)")])
+        fetch.timeout = timeout
+        return (url, fetch)
+    }
+
+    private static let timeout = TimeAmount.seconds(10)
+    /// 30 s: the vault lets a question wait for 20.
+    private static let denyListTimeout = TimeAmount.seconds(30)
 
     /// 64 KiB: certificates of 1 KiB, few of them.
     private static let maximumAnswerBytes = 65_536

@@ -9,6 +9,7 @@ internal import Glibc
 /// | `current` | symbolic link to the folder of the certificate in use |
 /// | `<serial>/` | `key.pem` (0600), `chain.pem` and `trust-bundle.pem`, never changed |
 /// | `vault.json` | where the vault is and who it is |
+/// | `denied.json` | the deny list that was heard of last |
 /// | `pending.key`, `pending.request` | a key whose certificate was asked for and did not come yet |
 ///
 /// A renewal becomes visible in one step, when the link is replaced: nobody sees a chain with
@@ -165,6 +166,22 @@ package struct IdentityFolder: Sendable, Hashable {
         }
     }
 
+    /// The deny list that was kept last; empty if there is none.
+    var denyList: DenyList {
+        guard
+            let json = try? WholeFile.read(self.deniedPath, maximum: Self.maximumDenyListBytes)
+        else { return DenyList([]) }
+        return DenyList(json: json) ?? DenyList([])
+    }
+
+    /// Keeps `list` for a time when the vault cannot be asked.
+    func keep(_ list: DenyList) throws(KeyVaultError) {
+        let json = Array(list.json.utf8)
+        try Self.reading { () throws(CryptographyError) in
+            try WholeFile.write(json.rawSpan, to: self.deniedPath, mode: 0o600, isReplacing: true)
+        }
+    }
+
     private func make() throws(CryptographyError) {
         try Self.makeFolder(self.path)
     }
@@ -190,9 +207,13 @@ package struct IdentityFolder: Sendable, Hashable {
         }
     }
 
+    private var deniedPath: String { "\(self.path)/denied.json" }
     private var pendingKey: String { "\(self.path)/pending.key" }
     private var pendingRequest: String { "\(self.path)/pending.request" }
 
     /// 64 KiB: a chain has two certificates of 1 KiB, a bundle a few.
     private static let maximumBytes = 65_536
+
+    /// 4 MiB: 10,000 entries of at most 350 bytes.
+    private static let maximumDenyListBytes = 4 << 20
 }

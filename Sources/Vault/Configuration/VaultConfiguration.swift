@@ -22,6 +22,8 @@ package struct VaultConfiguration: Sendable, Equatable {
     package var adminSocket: String?
     /// Its own certificate and the trust roots of the trust domain.
     package var identity: IdentityConfiguration
+    /// What identities it issues to others.
+    package var identities: IdentitiesConfiguration
     /// How long a drain may wait for answers under way.
     package var drainTimeoutMilliseconds: Int64
     /// Most connections at a time, a listener.

@@ -1,4 +1,5 @@
 internal import Cryptography
+internal import KeyVault
 internal import ServiceConfiguration
 
 /// Turns the YAML tree of a vault's configuration into values.
@@ -11,7 +12,7 @@ struct VaultConfigurationReader {
     func vault(_ root: ConfigurationCursor) -> VaultConfiguration? {
         let keys = [
             "trust_domain", "service", "state", "root_key", "base_url", "listeners", "admin",
-            "identity", "drain_timeout_ms", "limits", "pkcs11", "policy",
+            "identity", "identities", "drain_timeout_ms", "limits", "pkcs11", "policy",
         ]
         guard let root = root.mapping(keys: keys) else { return nil }
         let trustDomain = self.files.trustDomain(root["trust_domain"])
@@ -27,7 +28,23 @@ struct VaultConfigurationReader {
                 "\(first) is not what clients connect to: say that by \"base_url\"")
         }
         let admin = root["admin"].map(self.admin)
-        let identity = root.required("identity").flatMap(self.files.identity)
+        var identities = self.identities(root["identities"])
+        var identity = root["identity"].flatMap(self.files.identity)
+        if let place = root["identities"], root["identity"] != nil {
+            place.report("a vault that issues identities makes its own: leave out \"identity\"")
+        }
+        if root["identity"] == nil {
+            if root["identities"] == nil {
+                _ = root.required("identity")
+            } else if let state {
+                // Made at the start, before anything reads it.
+                let folder = IdentityFolder(path: "\(state)/identity")
+                identities?.ownFolder = folder.path
+                identity = IdentityConfiguration(
+                    certificate: CertificateFiles(chain: folder.chain, key: folder.key),
+                    trustRoots: folder.trustBundle)
+            }
+        }
         let drain = root.integer("drain_timeout_ms", in: 0...3_600_000, otherwise: 10_000)
         let limits = self.limits(root["limits"])
         let token = root["pkcs11"].map(self.token)
@@ -35,6 +52,7 @@ struct VaultConfigurationReader {
             trustDomain.flatMap { VaultPolicyReader(trustDomain: $0).policy(place) }
         }
         guard let trustDomain, let service, let state, let rootKey, let listeners, let identity,
+            let identities,
             let drain, let limits, let policy,
             let spiffeID = try? SPIFFEID(
                 trustDomain: trustDomain, kind: service.kind, name: service.name)
@@ -43,8 +61,9 @@ struct VaultConfigurationReader {
             file: self.files.file, spiffeID: spiffeID, stateDirectory: state, rootKeyFile: rootKey,
             baseURL: baseURL.flatMap { $0 }, listeners: listeners,
             adminSocket: admin.flatMap { $0 },
-            identity: identity, drainTimeoutMilliseconds: drain, connections: limits.connections,
-            idleTimeoutMilliseconds: limits.idle, token: token.flatMap { $0 }, policy: policy)
+            identity: identity, identities: identities, drainTimeoutMilliseconds: drain,
+            connections: limits.connections, idleTimeoutMilliseconds: limits.idle,
+            token: token.flatMap { $0 }, policy: policy)
     }
 
     private func listeners(_ place: ConfigurationCursor) -> [ListenAddress]? {
@@ -68,7 +87,7 @@ struct VaultConfigurationReader {
         return listeners.count == elements.count ? listeners : nil
     }
 
-    private func baseURL(_ place: ConfigurationCursor) -> String? {
+    func baseURL(_ place: ConfigurationCursor) -> String? {
         guard let text = place.string() else { return nil }
         let scheme = "https://"
         if text.hasPrefix(scheme),
@@ -132,7 +151,7 @@ struct VaultConfigurationReader {
 
 extension ListenAddress {
     /// Whether it is an address that clients can connect to as it stands.
-    fileprivate var isOneAddress: Bool {
+    var isOneAddress: Bool {
         guard case .ip(let address, let port) = self, port != 0 else { return false }
         return address != IPAddress(ipv4: 0) && address != IPAddress(bits: 0)
     }

@@ -1,7 +1,7 @@
 package import ControlServer
 internal import Cryptography
 internal import Foundation
-internal import KeyVault
+package import KeyVault
 package import Logging
 internal import ServiceConfiguration
 internal import State
@@ -12,18 +12,30 @@ internal import State
 package struct IdentityRoutes: Sendable {
     private let service: IdentityService
     private let logger: Logger
+    private let onThread: Runner
+    private let denied: @Sendable () -> DenyList?
 
-    /// Routes to `service`.
-    package init(_ service: IdentityService, logger: Logger) {
+    /// Runs what blocks and computes on a thread where it may.
+    package typealias Runner =
+        @Sendable (@escaping @Sendable () -> ControlAnswer) async -> ControlAnswer
+
+    /// Routes to `service`, which is called on threads of `onThread`; `denied` is the deny list at any
+    /// moment, and nil when nobody is to wait for another any more.
+    package init(
+        _ service: IdentityService, logger: Logger, onThread: @escaping Runner,
+        denied: @escaping @Sendable () -> DenyList?
+    ) {
+        self.denied = denied
         self.service = service
         self.logger = logger
+        self.onThread = onThread
     }
 
     /// For the listener with server authentication only: for those who have no certificate, or none
     /// that is valid.
     package var joining: [ControlRoute] {
         [
-            ControlRoute(.post, "/identities/join") { request in
+            self.route(.post, "/identities/join") { request in
                 self.answer(request) { (body: JoinRequest, now) throws(StateError) in
                     (
                         body.identity,
@@ -31,7 +43,7 @@ package struct IdentityRoutes: Sendable {
                     )
                 }
             },
-            ControlRoute(.post, "/identities/rejoin") { request in
+            self.route(.post, "/identities/rejoin") { request in
                 self.answer(request) { (body: RejoinRequest, now) throws(StateError) in
                     (
                         body.identity,
@@ -45,7 +57,7 @@ package struct IdentityRoutes: Sendable {
     /// For the listeners with mutual TLS.
     package var renewing: [ControlRoute] {
         [
-            ControlRoute(.post, "/identities/renew") { request in
+            self.route(.post, "/identities/renew") { request in
                 guard let peer = request.peer else { return Self.refusal(403, "Forbidden") }
                 return self.answer(request) { (body: RenewRequest, now) throws(StateError) in
                     (
@@ -56,17 +68,22 @@ package struct IdentityRoutes: Sendable {
                     )
                 }
             },
-            ControlRoute(.get, "/identities/trust-bundle") { _ in
+            self.route(.get, "/identities/trust-bundle") { _ in
                 self.reading("application/x-pem-file") { () throws(StateError) in
                     try self.service.trustBundle()
                 }
             },
-            ControlRoute(.get, "/identities/denied") { _ in
-                self.reading("application/json") { () throws(StateError) in
-                    try self.service.denyList().json
-                }
+            ControlRoute(.get, "/identities/denied") { [denied] request in
+                await Self.denyList(otherThan: request.query["tag"], denied)
             },
         ]
+    }
+
+    private func route(
+        _ method: ControlRoute.Method, _ path: String,
+        _ answer: @escaping @Sendable (ControlRequest) -> ControlAnswer
+    ) -> ControlRoute {
+        ControlRoute(method, path) { [onThread] request in await onThread { answer(request) } }
     }
 
     private func answer<Body: Decodable>(
@@ -102,6 +119,30 @@ package struct IdentityRoutes: Sendable {
             return self.failure(error)
         }
     }
+
+    /// The deny list, as soon as it is another than the one with `tag`, or after a while.
+    private static func denyList(
+        otherThan tag: String?, _ denied: @Sendable () -> DenyList?
+    ) async -> ControlAnswer {
+        let end = ContinuousClock.now + Self.longestWait
+        var known: DenyList?
+        while ContinuousClock.now < end, let list = denied(), !Task.isCancelled {
+            // A tag costs a digest: only for a list that was not looked at.
+            if list != known, list.tag != tag { return Self.answer(list) }
+            known = list
+            try? await Task.sleep(for: Self.denialPause)
+        }
+        return known.map(Self.answer) ?? Self.refusal(503, "ServiceUnavailable")
+    }
+
+    private static func answer(_ list: DenyList) -> ControlAnswer {
+        ControlAnswer(status: 200, contentType: "application/json", text: list.json)
+    }
+
+    /// 20 s: well before either side takes the connection for dead.
+    private static let longestWait = Duration.seconds(20)
+    /// 250 ms: a twentieth of the time in which a denial is to be in force.
+    private static let denialPause = Duration.milliseconds(250)
 
     private func reading(
         _ contentType: String, _ text: () throws(StateError) -> String

@@ -3,6 +3,7 @@ internal import Glibc
 package import Logging
 internal import NIOCore
 internal import ServiceConfiguration
+internal import State
 internal import Synchronization
 internal import TLS
 internal import UnixSignals
@@ -24,15 +25,23 @@ package enum VaultProcess {
     ) async throws {
         let configuration = try VaultConfiguration.read(
             path: configurationPath, environment: environment)
-        let watch = FileWatch(FileWatch.Files(configuration.watchedFiles))
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
+        // First: it makes the vault's own identity where nobody else does.
+        let service = try VaultService(configuration, logger: logger)
         let tls: ControlTLS
+        let joinTLS: ControlTLS
         do throws(TLSError) {
             tls = try ControlTLS(configuration.tls)
+            joinTLS = try ControlTLS(configuration.joinTLS)
         } catch {
             throw StartError.environment("the listeners cannot be set up: \(error)")
         }
-        let service = try VaultService(configuration, logger: logger)
+        do throws(StateError) {
+            try service.identities.watch(service.connections)
+        } catch {
+            throw StartError.environment("the state cannot be watched: \(error)")
+        }
+        let watch = FileWatch(FileWatch.Files(configuration.watchedFiles))
         let reload = { @Sendable (cause: String) in
             do {
                 let new = try VaultConfiguration.read(
@@ -40,6 +49,7 @@ package enum VaultProcess {
                 let files = FileWatch.Files(new.watchedFiles)
                 try configuration.checkFixed(new)
                 try tls.adopt(new.tls)
+                try joinTLS.adopt(new.joinTLS)
                 service.adopt(new.policy)
                 watch.follow(files)
                 logger.info("reloaded", metadata: ["cause": "\(cause)"])
@@ -52,7 +62,7 @@ package enum VaultProcess {
         }
         let drain = Drain()
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for server in Self.servers(configuration, service, tls, logger) {
+            for server in Self.servers(configuration, service, tls, joinTLS, logger) {
                 group.addTask {
                     do {
                         try await server.server.run { address in
@@ -67,6 +77,7 @@ package enum VaultProcess {
                 }
             }
             group.addTask { await service.maintain() }
+            group.addTask { await service.identities.maintain() }
             group.addTask {
                 while !Task.isCancelled {
                     try? await Task.sleep(for: .seconds(1))
@@ -80,6 +91,7 @@ package enum VaultProcess {
                     } else if drain.begin() {
                         // Streams have no end of their own.
                         service.events.finish()
+                        service.identities.endWaiting()
                     } else {
                         logger.warning("second signal: ending at once")
                         _exit(0)
@@ -90,6 +102,7 @@ package enum VaultProcess {
             for _ in 0..<configuration.listenerCount { try await group.next() }
             group.cancelAll()
         }
+        service.identities.stop()
         await service.stop()
         logger.info("stopped")
         // Not exit: what a token's module does in its destructors is not to be trusted.
@@ -98,7 +111,7 @@ package enum VaultProcess {
 
     private static func servers(
         _ configuration: VaultConfiguration, _ service: VaultService, _ tls: ControlTLS,
-        _ logger: Logger
+        _ joinTLS: ControlTLS, _ logger: Logger
     ) -> [(name: String, server: ControlServer)] {
         var limits = ControlLimits()
         limits.connections = configuration.connections
@@ -109,9 +122,17 @@ package enum VaultProcess {
             guard case .ip(let host, let port) = address else { continue }
             let server = ControlServer(
                 address: .mutualTLS(host: host.description, port: port, tls),
-                routes: service.routes + service.healthRoutes, limits: limits,
+                routes: service.routes + service.identityRoutes.renewing + service.healthRoutes,
+                limits: limits,
                 connections: service.connections, logger: logger)
             servers.append(("\(address)", server))
+        }
+        if case .ip(let host, let port)? = configuration.identities.joinAddress {
+            limits.connections = Self.mostJoining
+            let server = ControlServer(
+                address: .serverTLS(host: host.description, port: port, joinTLS),
+                routes: service.identityRoutes.joining, limits: limits, logger: logger)
+            servers.append(("\(host):\(port)", server))
         }
         if let path = configuration.adminSocket {
             let server = ControlServer(
@@ -121,6 +142,9 @@ package enum VaultProcess {
         }
         return servers
     }
+
+    /// 64: whoever joins or rejoins is done in a moment, and strangers can connect here.
+    private static let mostJoining = 64
 }
 
 /// Whether a drain has begun; what waits for that.
@@ -149,6 +173,7 @@ extension VaultConfiguration {
     /// How many servers there are.
     fileprivate var listenerCount: Int {
         self.listeners.count + (self.adminSocket == nil ? 0 : 1)
+            + (self.identities.joinAddress == nil ? 0 : 1)
     }
 
     /// The TLS of the listeners.
@@ -162,6 +187,15 @@ extension VaultConfiguration {
             purpose: .internal, listener: "vault")
     }
 
+    /// The TLS of the listener where services join: TLS 1.3, and nobody is asked for a certificate.
+    fileprivate var joinTLS: TLSServerConfiguration {
+        var tls = self.tls
+        tls.clientAuthentication = .none
+        tls.clientTrustRoots = nil
+        tls.listener = "join"
+        return tls
+    }
+
     /// Throws if something is different in `new` that is fixed at the start.
     fileprivate func checkFixed(_ new: VaultConfiguration) throws {
         var changed: [String] = []
@@ -171,6 +205,7 @@ extension VaultConfiguration {
         if self.publicURL != new.publicURL { changed.append("base_url") }
         if self.listeners != new.listeners { changed.append("listeners") }
         if self.token != new.token { changed.append("pkcs11") }
+        if self.identities != new.identities { changed.append("identities") }
         if self.adminSocket != new.adminSocket { changed.append("admin") }
         if self.connections != new.connections
             || self.idleTimeoutMilliseconds != new.idleTimeoutMilliseconds

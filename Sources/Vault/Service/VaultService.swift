@@ -17,6 +17,9 @@ package final class VaultService: Sendable {
     /// What is kept.
     package let state: StateStore
 
+    /// The identities of the trust domain.
+    package let identities: VaultIdentities
+
     let store: VaultStore
     private let policy: SharedPolicy
     private let threads: NIOThreadPool
@@ -33,13 +36,21 @@ package final class VaultService: Sendable {
         } catch {
             throw StartError.environment("the vault cannot be opened: \(error)")
         }
+        self.events = EventPublisher(now: UnixTime.milliseconds)
+        let identities: VaultIdentities
+        do {
+            identities = try VaultIdentities(
+                configuration, store: self.state, events: self.events, logger: logger)
+        } catch {
+            throw StartError.environment("identities cannot be issued: \(error)")
+        }
+        self.identities = identities
         let trustDomain = configuration.spiffeID.trustDomain
         self.connections = ControlConnections(logger: logger) { peer in
-            peer.identity.trustDomain == trustDomain
+            peer.identity.trustDomain == trustDomain && identities.admits(peer)
         }
         let policy = SharedPolicy(configuration.policy)
         self.policy = policy
-        self.events = EventPublisher(now: UnixTime.milliseconds)
         self.store = VaultStore(
             state: self.state,
             sealing: VaultSealing(
@@ -191,6 +202,17 @@ package final class VaultService: Sendable {
         }
         guard policy.allows(request.right, request.kind, request.name, to: request.identity) else {
             throw .forbidden
+        }
+    }
+
+    /// The routes for identities.
+    var identityRoutes: IdentityRoutes {
+        self.identities.routes { body in
+            do {
+                return try await self.onThread(body)
+            } catch {
+                return VaultError.throttled.answer
+            }
         }
     }
 

@@ -1,0 +1,189 @@
+import Cryptography
+import Foundation
+import KeyVault
+import NIOCore
+import NIOPosix
+import Testing
+
+/// A vault that issues identities, and services that get theirs from it.
+final class IdentityFleet {
+    let materials: Materials
+    let model: RecordingBackend
+    private(set) var vault: GatewayProcess
+    private(set) var agent: GatewayProcess?
+    private(set) var gateway: GatewayProcess?
+    private(set) var key = ""
+
+    private init(_ materials: Materials, _ model: RecordingBackend, _ vault: GatewayProcess) {
+        self.materials = materials
+        self.model = model
+        self.vault = vault
+    }
+
+    /// Starts a vault, and an agent and a gateway if they are wanted; ends them after `body`.
+    static func run(
+        services: Bool = true, _ body: (IdentityFleet) async throws -> Void
+    ) async throws {
+        let materials = try Materials()
+        let model = try await RecordingBackend.start(.loopback)
+        do {
+            let (port, joinPort) = try await (Self.freePort(), Self.freePort())
+            let file = try materials.write(
+                "vault.yaml", Self.vaultConfiguration(port: port, joinPort: joinPort))
+            let vault = try await GatewayProcess.start("vault", configuration: file)
+            let fleet = IdentityFleet(materials, model, vault)
+            do {
+                #expect(await fleet.isJoinable())
+                if services { try await fleet.startServices() }
+                try await body(fleet)
+            } catch {
+                await fleet.end()
+                throw error
+            }
+            await fleet.end()
+        } catch {
+            await model.stop()
+            throw error
+        }
+        await model.stop()
+    }
+
+    private func startServices() async throws {
+        try await self.makeToken("agent/blue", file: "agent.token", "--dns", "localhost")
+        try await self.makeToken("gateway/edge", file: "gateway.token")
+        let agent = try await GatewayProcess.start(
+            "agent",
+            configuration: self.materials.write(
+                "agent.yaml", Self.agentConfiguration(self.model.url)))
+        self.agent = agent
+        let gateway = try await GatewayProcess.start(
+            configuration: self.materials.write(
+                "gateway.yaml", Self.gatewayConfiguration(agent: agent.port)))
+        self.gateway = gateway
+        self.key = try await gateway.regenerateKey()
+    }
+
+    private func end() async {
+        await self.gateway?.end()
+        await self.agent?.end()
+        await self.vault.end()
+    }
+
+    /// Ends the vault, and starts it again with the same state and ports.
+    func restartVault(_ body: () async throws -> Void) async throws {
+        await self.vault.end()
+        try await body()
+        self.vault = try await GatewayProcess.start(
+            "vault", configuration: self.vault.configuration)
+        #expect(await self.isJoinable())
+    }
+
+    private func isJoinable() async -> Bool {
+        await self.vault.errors.wait(.seconds(30)) { text in
+            text.components(separatedBy: "listening").count > 2
+        }
+    }
+
+    /// A command on the vault's state.
+    func identities(_ arguments: String...) async throws -> GatewayProcess.Outcome {
+        try await GatewayProcess.run(
+            ["identities"] + arguments + ["--config", self.vault.configuration])
+    }
+
+    func makeToken(_ place: String, file: String, _ arguments: String...) async throws {
+        let outcome = try await GatewayProcess.run(
+            ["identities", "token", "spiffe://test.local/\(place)"] + arguments + [
+                "--output", self.path(file), "--config", self.vault.configuration,
+            ])
+        guard outcome.code == 0 else { throw HarnessError.commandFailed(outcome.errors) }
+    }
+
+    /// A service in this process, whose token is `<name>.token`.
+    func client(_ place: String, name: String) throws -> IdentityClient {
+        try IdentityClient(
+            identity: SPIFFEID("spiffe://test.local/\(place)"),
+            folder: IdentityFolder(path: self.path(name)), tokenPath: self.path("\(name).token"))
+    }
+
+    func path(_ name: String) -> String { "\(self.materials.path)/\(name)" }
+
+    /// The status of one scored request on a connection of its own; 0 if there is no answer.
+    func score() async throws -> Int {
+        let port = try #require(self.gateway).port
+        let client = try await RawClient.connect(
+            port: port, root: self.materials.root, serverName: "localhost", alpn: ["http/1.1"])
+        await client.send(
+            """
+            POST /score HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(self.key)\r\n\
+            Content-Length: 4\r\n\r\nbody
+            """)
+        return await client.answers(1, within: .seconds(20)).first?.status ?? 0
+    }
+
+    /// A port of 127.0.0.1 that nobody listens on.
+    private static func freePort() async throws -> Int {
+        let channel = try await ServerBootstrap(group: TestLoop.eventLoop)
+            .bind(host: "127.0.0.1", port: 0).get()
+        let port = try #require(channel.localAddress?.port)
+        try await channel.close()
+        return port
+    }
+
+    private static func vaultConfiguration(port: Int, joinPort: Int) -> String {
+        """
+        trust_domain: test.local
+        service: {kind: vault, name: main}
+        state: vault-state
+        root_key: {file: root.key}
+        listeners:
+          - address: 127.0.0.1:\(port)
+        identities: {join_address: "127.0.0.1:\(joinPort)", certificate_minutes: 15}
+        policy: []
+        """
+    }
+
+    private static func agentConfiguration(_ model: String) -> String {
+        """
+        trust_domain: test.local
+        service: {kind: agent, name: blue}
+        workers: 1
+        drain_timeout_ms: 1000
+        listeners:
+          - address: 127.0.0.1:0
+            tls: {certificates: identity, client_trust_roots: identity}
+        identity: {vault: {token: {file: agent.token}}, directory: agent-identity}
+        endpoints:
+          model:
+            allowed_identities: [spiffe://test.local/gateway/edge]
+            deployments:
+              model:
+                backends: ["\(model)"]
+                request_settings: {request_timeout_ms: 20000}
+        """
+    }
+
+    private static func gatewayConfiguration(agent: Int) -> String {
+        """
+        trust_domain: test.local
+        service: {kind: gateway, name: edge}
+        state: state
+        root_key: {file: root.key}
+        workers: 2
+        drain_timeout_ms: 1000
+        listeners:
+          - address: 127.0.0.1:0
+            tls:
+              certificates: [{chain: server.pem, key: server.key}]
+        identity: {vault: {token: {file: gateway.token}}, directory: gateway-identity}
+        endpoints:
+          iris:
+            hosts: [localhost]
+            deployments:
+              blue:
+                backends: ["https://127.0.0.1:\(agent)"]
+                backend_identity: spiffe://test.local/agent/blue
+                protocol: http2
+                request_settings: {request_timeout_ms: 20000}
+        """
+    }
+}

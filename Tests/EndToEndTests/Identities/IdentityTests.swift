@@ -1,0 +1,197 @@
+import Cryptography
+import Foundation
+import KeyVault
+import NIOCore
+import Testing
+
+@Suite("Identities from a vault", .serialized, .timeLimit(.minutes(5)))
+struct IdentityTests {
+    @Test("services join with tokens, and a request is scored through their identities")
+    func joinAndScore() async throws {
+        try await IdentityFleet.run { fleet in
+            #expect(try await fleet.score() == 200)
+            let list = try await fleet.identities("list", "--output", "json")
+            #expect(list.output.contains("spiffe://test.local/agent/blue"))
+            #expect(list.output.contains("spiffe://test.local/gateway/edge"))
+            let attributes = try FileManager.default.attributesOfItem(
+                atPath: fleet.path("agent-identity/current/key.pem"))
+            #expect(attributes[.posixPermissions] as? Int == 0o600)
+            let leaf = try #require(
+                try IdentityFolder(path: fleet.path("agent-identity")).certificate())
+            #expect(leaf.dnsNames == ["localhost"] && leaf.notAfter - leaf.notBefore == 960)
+        }
+    }
+
+    @Test("renewals under load fail no request")
+    func renewUnderLoad() async throws {
+        try await IdentityFleet.run { fleet in
+            let (gateway, agent) = (try #require(fleet.gateway), try #require(fleet.agent))
+            var statuses: [Int] = []
+            for round in 1...5 {
+                for process in [gateway, agent] { process.signal(SIGHUP) }
+                let isRenewed = { @Sendable (log: String) in
+                    log.components(separatedBy: "identity renewed").count > round
+                        && log.components(separatedBy: "configuration in force").count > round
+                }
+                // One request after the other for the whole of the round.
+                let end = ContinuousClock.now + .seconds(30)
+                var isDone = false
+                while !isDone, ContinuousClock.now < end {
+                    statuses.append(try await fleet.score())
+                    isDone = isRenewed(gateway.errors.value) && isRenewed(agent.errors.value)
+                }
+                #expect(isDone, "round \(round)")
+            }
+            #expect(statuses.allSatisfy { $0 == 200 }, "\(statuses)")
+            for process in [gateway, agent] {
+                #expect(!process.errors.value.contains("could not be renewed"))
+            }
+        }
+    }
+
+    @Test("a token used, forged, for another service or shown to another vault gets nothing")
+    func tokens() async throws {
+        try await IdentityFleet.run(services: false) { fleet in
+            try await fleet.makeToken("agent/a", file: "a.token")
+            let first = try fleet.client("agent/a", name: "a")
+            _ = try await first.join()
+            // Another machine with a copy of the token.
+            try FileManager.default.copyItem(
+                atPath: fleet.path("a.token"), toPath: fleet.path("b.token"))
+            await self.expectUnusable(try fleet.client("agent/a", name: "b"), "refuses (403)")
+            await self.expectUnusable(
+                IdentityClient(
+                    identity: try SPIFFEID("spiffe://test.local/agent/c"),
+                    folder: IdentityFolder(path: fleet.path("c")),
+                    tokenPath: fleet.path("b.token")), "the token is for")
+            // A vault whose root is not the one expected never sees the token.
+            try await fleet.makeToken("agent/d", file: "d.token")
+            let text = try String(contentsOfFile: fleet.path("d.token"), encoding: .utf8)
+            let digest = try JoinToken(path: fleet.path("d.token")).trustRoots[0]
+            let other = String(repeating: "0", count: 64)
+            try fleet.materials.write(
+                "e.token", text.replacing(digest, with: other), mode: 0o600)
+            let stranger = IdentityClient(
+                identity: try SPIFFEID("spiffe://test.local/agent/d"),
+                folder: IdentityFolder(path: fleet.path("e")), tokenPath: fleet.path("e.token"))
+            await #expect(throws: KeyVaultError.self) { try await stranger.join() }
+            _ = try await fleet.client("agent/d", name: "d").join()
+        }
+    }
+
+    @Test("five wrong tries, and the address gets 429 even with a right token")
+    func guesses() async throws {
+        try await IdentityFleet.run(services: false) { fleet in
+            try await fleet.makeToken("agent/a", file: "a.token")
+            let token = try JoinToken(path: fleet.path("a.token"))
+            let text = try String(contentsOfFile: fleet.path("a.token"), encoding: .utf8)
+            let guess = Base64URL.text(of: Array(repeating: 7, count: 32).rawSpan)
+            try fleet.materials.write(
+                "b.token", text.replacing(token.token, with: guess), mode: 0o600)
+            for _ in 1...5 {
+                await self.expectUnusable(
+                    IdentityClient(
+                        identity: try SPIFFEID(token.identity),
+                        folder: IdentityFolder(path: fleet.path("b")),
+                        tokenPath: fleet.path("b.token")), "refuses (403)")
+            }
+            let client = try fleet.client("agent/a", name: "a")
+            await #expect(throws: KeyVaultError.throttled(retryAfterMilliseconds: 60_000)) {
+                try await client.join()
+            }
+            let hasReason = fleet.vault.errors.value.contains("the join token is unknown")
+            #expect(hasReason)
+        }
+    }
+
+    @Test("a vault that is away is waited for; the key of a certificate gets another")
+    func outage() async throws {
+        try await IdentityFleet.run(services: false) { fleet in
+            try await fleet.makeToken("agent/a", file: "a.token")
+            let client = try fleet.client("agent/a", name: "a")
+            let first = try await client.join()
+            try await fleet.restartVault {
+                do {
+                    _ = try await client.renew()
+                    Issue.record("renewed without a vault")
+                } catch let error as KeyVaultError {
+                    guard case .unavailable = error else { throw error }
+                }
+                #expect(try client.folder.certificate()?.serial == first.serial)
+            }
+            let second = try await client.renew()
+            #expect(second.serial != first.serial)
+            let third = try await client.rejoin()
+            #expect(third.serial != second.serial)
+            #expect(try client.folder.certificate()?.serial == third.serial)
+        }
+    }
+
+    @Test("a denied service is cut off and gets nothing more, until it is allowed")
+    func denied() async throws {
+        try await IdentityFleet.run(services: false) { fleet in
+            try await fleet.makeToken("agent/a", file: "a.token")
+            let client = try fleet.client("agent/a", name: "a")
+            _ = try await client.join()
+            let id = "spiffe://test.local/agent/a"
+            let denied = try await fleet.identities("deny", id, "--reason", "lost")
+            #expect(denied.code == 0 && denied.output.contains("in force in the vault"))
+            await #expect(throws: KeyVaultError.self) { try await client.renew() }
+            await #expect(throws: KeyVaultError.self) { try await client.rejoin() }
+            #expect(fleet.vault.errors.value.contains("peer turned away"))
+            #expect(try await fleet.identities("list").output.contains("denied\t\(id)"))
+            #expect(try await fleet.identities("allow", id).code == 0)
+            _ = try await client.renew()
+            #expect(try await fleet.identities("allow", id).code == 1)
+        }
+    }
+
+    @Test("a denied agent is cut off by the gateway within five seconds, and comes back")
+    func deniedAgent() async throws {
+        try await IdentityFleet.run { fleet in
+            let gateway = try #require(fleet.gateway)
+            #expect(try await fleet.score() == 200)
+            let id = "spiffe://test.local/agent/blue"
+            #expect(try await fleet.identities("deny", id).code == 0)
+            let isClosed = await gateway.errors.wait(.seconds(5)) {
+                $0.contains("connection of a denied peer closed")
+            }
+            #expect(isClosed)
+            #expect(try await fleet.score() == 503)
+            #expect(try await fleet.identities("allow", id).code == 0)
+            #expect(try await eventually(.seconds(20)) { try await fleet.score() == 200 })
+        }
+    }
+
+    @Test("commands refuse what is no identity, or a second rotation")
+    func commands() async throws {
+        try await IdentityFleet.run(services: false) { fleet in
+            #expect(try await fleet.identities("deny", "agent/a").code == 2)
+            let vault = try await fleet.identities("token", "spiffe://test.local/vault/b")
+            #expect(vault.code == 1)
+            let other = try await fleet.identities("token", "spiffe://other/agent/b")
+            #expect(other.code == 1)
+            let name = try await fleet.identities(
+                "token", "spiffe://test.local/agent/b", "--dns", "a b")
+            #expect(name.code == 1)
+            #expect(try await fleet.identities("rotate-root").code == 0)
+            #expect(try await fleet.identities("rotate-root").code == 1)
+            #expect(try await fleet.identities("list").output.contains("root\tpublished"))
+            // A service that joins now trusts both roots.
+            try await fleet.makeToken("agent/a", file: "a.token")
+            let client = try fleet.client("agent/a", name: "a")
+            _ = try await client.join()
+            let bundle = try WholeFile.read(client.folder.trustBundle, maximum: 1 << 16)
+            #expect(try Certificate.chain(pem: bundle).count == 2)
+        }
+    }
+
+    private func expectUnusable(_ client: IdentityClient, _ reason: String) async {
+        do {
+            _ = try await client.join()
+            Issue.record("joined")
+        } catch {
+            #expect("\(error)".contains(reason), "\(error)")
+        }
+    }
+}
