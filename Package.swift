@@ -125,9 +125,6 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift"),
             ], swiftSettings: strict),
         .testTarget(
-            name: "VaultTests", dependencies: ["Vault", "KeyVault", "State", "Cryptography"],
-            swiftSettings: strict),
-        .testTarget(
             name: "TLSTests",
             dependencies: [
                 "TLS", "Cryptography", "COpenSSL",
@@ -156,7 +153,7 @@ let package = Package(
             ], swiftSettings: strict),
         .testTarget(
             name: "VaultTests",
-            dependencies: ["Vault", "ServiceConfiguration", "State", "Cryptography"],
+            dependencies: ["Vault", "ServiceConfiguration", "KeyVault", "State", "Cryptography"],
             swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",

@@ -89,8 +89,8 @@ extension StateStore {
                     """, arguments: [new.rawValue, now, Data(changed)])
         }
         try self.audit(
-            database, time: now, actor: actor, action: "authority \(state.rawValue)",
-            subject: subject, detail: "")
+            database, time: now, actor: actor, action: "authority changed",
+            subject: subject, detail: "state \(state.rawValue)")
     }
 }
 

@@ -53,7 +53,7 @@ extension StateStore {
                         """, arguments: [subject, reason, now])
                 try Self.audit(
                     database, time: now, actor: actor, action: "peer denied", subject: subject,
-                    detail: reason)
+                    detail: "reason: \(reason)")
                 return try Self.nextGeneration(database)
             }
         }
@@ -72,7 +72,7 @@ extension StateStore {
                 guard database.changesCount > 0 else { return nil }
                 try Self.audit(
                     database, time: now, actor: actor, action: "peer allowed", subject: subject,
-                    detail: "")
+                    detail: "taken off the deny list")
                 return try Self.nextGeneration(database)
             }
         }

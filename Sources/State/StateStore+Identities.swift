@@ -27,7 +27,7 @@ extension StateStore {
                 try Self.audit(
                     database, time: token.createdMilliseconds, actor: actor,
                     action: "join token made", subject: token.identity.text,
-                    detail: token.dnsNames.joined(separator: " "))
+                    detail: "DNS names: \(token.dnsNames.joined(separator: " "))")
             }
         }
     }

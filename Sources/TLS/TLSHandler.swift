@@ -114,7 +114,6 @@ package final class TLSHandler: ChannelDuplexHandler {
 
     package func handlerRemoved(context: ChannelHandlerContext) {
         self.release(ChannelError.eof)
-        if self.session?.peer != nil { self.resources.peerDisconnected(self) }
         self.context = nil
     }
 
@@ -457,6 +456,7 @@ extension TLSHandler {
 
     /// Gives back what a connection holds and fails the writes that will never be.
     private func release(_ error: any Error) {
+        if self.session?.peer != nil { self.resources.peerDisconnected(self) }
         if let progress = self.handshake.take() {
             progress.timeout?.cancel()
             if let place = progress.place { self.resources.handshakeEnded(at: place) }

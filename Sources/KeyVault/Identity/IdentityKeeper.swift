@@ -16,8 +16,14 @@ package final class IdentityKeeper: Sendable {
 
     private let client: IdentityClient
     private let onEvent: @Sendable (Event) -> Void
+    private let waiting = Mutex(Waiting())
+
     /// What ``run()`` waits for.
-    private let timer = Mutex<Task<Void, any Error>?>(nil)
+    private struct Waiting {
+        var timer: Task<Void, any Error>?
+        /// Whether somebody wants a renewal that has not begun.
+        var isWanted = false
+    }
 
     /// A keeper of what `client` gets; nothing is asked yet.
     package init(_ client: IdentityClient, onEvent: @escaping @Sendable (Event) -> Void) {
@@ -68,7 +74,10 @@ package final class IdentityKeeper: Sendable {
 
     /// Renews as soon as can be.
     package func renewNow() {
-        self.timer.withLock { $0?.cancel() }
+        self.waiting.withLock { waiting in
+            waiting.isWanted = true
+            waiting.timer?.cancel()
+        }
     }
 
     private func next() async throws(KeyVaultError) -> Certificate {
@@ -91,13 +100,18 @@ package final class IdentityKeeper: Sendable {
         } else {
             pause = .zero
         }
-        let timer = Task { try await Task.sleep(for: pause) }
-        self.timer.withLock { $0 = timer }
-        await withTaskCancellationHandler {
-            _ = await timer.result
-        } onCancel: {
-            timer.cancel()
+        let timer = self.waiting.withLock { waiting -> Task<Void, any Error>? in
+            guard !waiting.isWanted else { return nil }
+            let timer = Task { try await Task.sleep(for: pause) }
+            waiting.timer = timer
+            return timer
         }
+        await withTaskCancellationHandler {
+            _ = await timer?.result
+        } onCancel: {
+            timer?.cancel()
+        }
+        self.waiting.withLock { $0 = Waiting() }
     }
 }
 

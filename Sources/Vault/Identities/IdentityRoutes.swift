@@ -73,9 +73,15 @@ package struct IdentityRoutes: Sendable {
                     try self.service.trustBundle()
                 }
             },
+        ]
+    }
+
+    /// For the listeners with mutual TLS, of a vault that issues nothing too.
+    package var denying: [ControlRoute] {
+        [
             ControlRoute(.get, "/identities/denied") { [denied] request in
                 await Self.denyList(otherThan: request.query["tag"], denied)
-            },
+            }
         ]
     }
 

@@ -14,6 +14,8 @@ package final class VaultIdentities: Sendable {
     private let authority: IdentityAuthority
     private let service: IdentityService
     private let own: OwnIdentity?
+    /// Whether anything is issued; the deny list there is in any case.
+    private let isIssuing: Bool
     private let events: EventPublisher
     private let logger: Logger
     private let present: Mutex<Present>
@@ -48,7 +50,10 @@ package final class VaultIdentities: Sendable {
         self.events = events
         self.logger = logger
         let now = UnixTime.milliseconds
-        let roots = try self.authority.advance(now: now).filter(\.isTrustedRoot)
+        self.isIssuing = configuration.identities.joinAddress != nil
+        let roots =
+            self.isIssuing
+            ? try self.authority.advance(now: now).filter(\.isTrustedRoot) : []
         _ = try self.own?.renewIfDue(now: now)
         self.present = Mutex(
             Present(denied: try self.service.denyList(), bundle: roots.map(\.id).sorted(by: <)))
@@ -98,6 +103,7 @@ package final class VaultIdentities: Sendable {
     }
 
     private func advance() {
+        guard self.isIssuing else { return }
         let now = UnixTime.milliseconds
         do {
             self.adopt(try self.authority.advance(now: now))
@@ -125,7 +131,9 @@ package final class VaultIdentities: Sendable {
                 self.logger.notice(
                     "deny list changed", metadata: ["entries": "\(list.denied.count)"])
             }
-            self.adopt(try self.authority.advance(now: UnixTime.milliseconds))
+            if self.isIssuing {
+                self.adopt(try self.authority.advance(now: UnixTime.milliseconds))
+            }
             self.watcher.withLock { $0 }?.apply(generation: generation, worker: 0)
         } catch {
             // The command that made the change says that it is not in force.

@@ -117,13 +117,15 @@ package enum VaultProcess {
         limits.connections = configuration.connections
         limits.idleTimeout = .milliseconds(configuration.idleTimeoutMilliseconds)
         limits.drainTimeout = .milliseconds(configuration.drainTimeoutMilliseconds)
+        let isIssuing = configuration.identities.joinAddress != nil
+        let identityRoutes =
+            service.identityRoutes.denying + (isIssuing ? service.identityRoutes.renewing : [])
         var servers: [(String, ControlServer)] = []
         for address in configuration.listeners {
             guard case .ip(let host, let port) = address else { continue }
             let server = ControlServer(
                 address: .mutualTLS(host: host.description, port: port, tls),
-                routes: service.routes + service.identityRoutes.renewing + service.healthRoutes,
-                limits: limits,
+                routes: service.routes + identityRoutes + service.healthRoutes, limits: limits,
                 connections: service.connections, logger: logger)
             servers.append(("\(address)", server))
         }
