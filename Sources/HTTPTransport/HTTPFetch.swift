@@ -55,7 +55,7 @@ package struct HTTPFetch: Sendable {
         do {
             let loop = group.next()
             let promise = loop.makePromise(of: Answer.self)
-            let resources = try TLSWorkerResources()
+            let resources = try TLSWorkerResources.forSingleUse()
             let context = try self.tls.map { tls throws(TLSError) in
                 try TLSClientContext(tls, resources: resources)
             }

@@ -82,6 +82,13 @@ internal import NIOCore
         try self.init(library: library)
     }
 
+    /// Resources for a question now and then, in the process's own library context.
+    ///
+    /// A context of its own would outlive each of them: those are kept for the life of the process.
+    package static func forSingleUse() throws(TLSError) -> TLSWorkerResources {
+        try TLSWorkerResources(library: .standard)
+    }
+
     /// Works in `library`, such as the process's own for checks.
     init(library: LibraryContext) throws(TLSError) {
         do {

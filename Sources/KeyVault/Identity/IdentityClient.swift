@@ -94,12 +94,12 @@ package struct IdentityClient: Sendable {
         let vault = try self.vault()
         guard let present = try self.folder.certificate() else { return try await self.join() }
         let pending = try self.folder.pending()
+        let secret = try self.folder.privateKey()
         let proof: [UInt8]
         do throws(CryptographyError) {
             let message = try RejoinRequest.message(
                 serial: present.serial, request: pending.request, time: now)
-            let key = try PrivateKey(
-                pem: SecretBytes(contentsOf: self.folder.key, maximum: 65_536))
+            let key = try PrivateKey(pem: secret)
             proof = try key.sign(message.rawSpan)
         } catch {
             throw .unusable(reason: error.description)
