@@ -17,6 +17,7 @@ let package = Package(
             traits: []),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
         .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", from: "0.2.0"),
     ],
     targets: [
         .executableTarget(
@@ -54,7 +55,8 @@ let package = Package(
         .target(
             name: "LoadTest",
             dependencies: [
-                "HTTPTransport", "TLS",
+                "HTTPTransport", "TLS", "Cryptography",
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: strict),
@@ -155,6 +157,13 @@ let package = Package(
             name: "VaultTests",
             dependencies: ["Vault", "ServiceConfiguration", "KeyVault", "State", "Cryptography"],
             swiftSettings: strict),
+        .testTarget(
+            name: "LoadTestTests",
+            dependencies: [
+                "LoadTest", "HTTPTransport", "TLS", "Cryptography",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ], swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",
             dependencies: [

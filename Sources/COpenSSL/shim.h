@@ -215,6 +215,10 @@ static inline void COpenSSL_SSL_CTX_set_max_cert_list(SSL_CTX *context, long byt
 static inline void COpenSSL_SSL_CTX_set_session_cache_off(SSL_CTX *context) {
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 }
+// Sessions go to the callback alone, which keeps them.
+static inline void COpenSSL_SSL_CTX_set_session_cache_client(SSL_CTX *context) {
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+}
 static inline int COpenSSL_SSL_CTX_set1_groups_list(SSL_CTX *context, const char *groups) {
     return (int)SSL_CTX_set1_groups_list(context, groups);
 }

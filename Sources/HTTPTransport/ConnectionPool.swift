@@ -11,6 +11,8 @@ package struct PoolLimits: Sendable, Equatable {
     package var connectTimeout = TimeAmount.seconds(2)
     /// How long an unused connection is kept.
     package var idle = TimeAmount.seconds(60)
+    /// Requests after which a connection closes.
+    package var requestsPerConnection = Int.max
 
     /// The defaults.
     package init() {}
@@ -31,7 +33,7 @@ package final class ConnectionPool {
 
     private let connector: BackendConnector
     private let httpLimits: HTTPLimits
-    private let limits: PoolLimits
+    let limits: PoolLimits
     private var idle: [HTTP1ClientConnection] = []
     private var waiting = CircularBuffer<any ResponseReceiver>()
     private var isClosed = false
@@ -56,12 +58,15 @@ package final class ConnectionPool {
     ///   - tls: nil for a Unix socket or a backend on loopback without TLS.
     ///   - httpLimits: What a response may bring.
     ///   - limits: How many connections and waiting exchanges there may be.
+    ///   - observer: Told how connections come about.
     package init(
         loop: LoopContext, address: Address, tls: TLSClientContext?,
-        httpLimits: HTTPLimits, limits: PoolLimits = PoolLimits()
+        httpLimits: HTTPLimits, limits: PoolLimits = PoolLimits(),
+        observer: (any ConnectionObserver)? = nil
     ) {
         self.connector = BackendConnector(
-            loop: loop, address: address, tls: tls, timeout: limits.connectTimeout)
+            loop: loop, address: address, tls: tls, timeout: limits.connectTimeout,
+            observer: observer)
         self.httpLimits = httpLimits
         self.limits = limits
         self.sweepTimer = DeadlineTimer(wheel: loop.deadlines)

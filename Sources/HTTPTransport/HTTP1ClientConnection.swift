@@ -415,7 +415,8 @@ extension HTTP1ClientConnection {
         receiver.responseReadComplete()
         self.receiver = nil
         if case .complete = self.writing, self.head.keepAlive,
-            self.input.bytes.readableBytes == 0
+            self.input.bytes.readableBytes == 0,
+            self.requests < self.pool.limits.requestsPerConnection
         {
             self.becomeIdle()
         } else {

@@ -77,6 +77,12 @@ extension MessageHead {
                 name: .authorization, isHopByHop: false, isCanonical: true))
     }
 
+    /// Takes back the field that was added last, to nothing that was parsed.
+    package func removeLastField() {
+        guard let last = self.fields.popLast() else { return }
+        self.bytes.moveWriterIndex(to: Int(last.nameStart))
+    }
+
     /// Adds the fields of `block`.
     package func append(_ block: FieldBlock) {
         let start = UInt32(self.bytes.writerIndex)

@@ -67,6 +67,15 @@ let tlsKeyLogLine: SSL_CTX_keylog_cb_func = { ssl, line in
     unsafe connection.take(keyLogLine: line)
 }
 
+/// SSL_CTX_sess_set_new_cb(3): 1 says that the reference is ours now.
+let tlsSessionMade: @convention(c) (OpaquePointer?, OpaquePointer?) -> CInt = { ssl, session in
+    guard let session = unsafe session, let connection = unsafe connection(of: ssl),
+        case .client(let context) = connection.role, let sessions = context.sessions
+    else { return 0 }
+    unsafe sessions.keep(session)
+    return 1
+}
+
 /// SSL_CTX_set_session_ticket_cb(3): notes in a new ticket whom it was made for.
 let tlsTicketMade: SSL_CTX_generate_session_ticket_fn = { ssl, _ in
     guard let connection = unsafe connection(of: ssl) else { return 0 }

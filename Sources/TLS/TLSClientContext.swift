@@ -13,15 +13,23 @@ package import Cryptography
     package let certificate: Certificate?
     /// The name sent as SNI: none where the peer is an IP address.
     let sentServerName: String?
+    private let isPeerAddress: Bool
+    /// Where sessions to resume are kept; touched on the loop of ``resources`` only.
+    let sessions: TLSClientSessions?
     private let context: OpaquePointer
 
     /// Reads and checks the files and makes the context.
     ///
     /// Takes milliseconds: not on the loop.
     ///
+    /// - Parameters:
+    ///   - configuration: What its connections are to do.
+    ///   - resources: Of the loop they will run on.
+    ///   - sessions: Offered for resumption, and filled with what the servers grant; nil resumes none.
     /// - Throws: What is wrong with which file.
     package init(
-        _ configuration: TLSClientConfiguration, resources: TLSWorkerResources
+        _ configuration: TLSClientConfiguration, resources: TLSWorkerResources,
+        sessions: TLSClientSessions? = nil
     ) throws(TLSError) {
         if case .identity(let identity) = configuration.peer {
             do {
@@ -48,16 +56,23 @@ package import Cryptography
             guard unsafe SSL_CTX_set_alpn_protos(context, alpn, UInt32(alpn.count)) == 0 else {
                 throw .ofOpenSSL("protocols offered")
             }
+            unsafe try TLSPolicy.narrow(context, to: configuration)
         } catch {
             unsafe SSL_CTX_free(context)
             throw error
         }
         unsafe SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nil)
         unsafe SSL_CTX_set_cert_verify_callback(context, tlsVerifyPeer, nil)
+        if sessions != nil {
+            unsafe COpenSSL_SSL_CTX_set_session_cache_client(context)
+            unsafe SSL_CTX_sess_set_new_cb(context, tlsSessionMade)
+        }
         self.resources = resources
         self.configuration = configuration
         self.certificate = certificate
-        self.sentServerName = Self.serverName(of: configuration)
+        self.isPeerAddress = Self.isAddress(configuration.peer)
+        self.sentServerName = Self.serverName(of: configuration, isAddress: self.isPeerAddress)
+        self.sessions = sessions
         unsafe self.context = context
     }
 
@@ -72,15 +87,24 @@ package import Cryptography
         _ = try TLSClientContext(configuration, resources: TLSWorkerResources(library: .standard))
     }
 
-    private static func serverName(of configuration: TLSClientConfiguration) -> String? {
-        guard case .dnsName(let name) = configuration.peer else { return configuration.serverName }
+    private static func serverName(
+        of configuration: TLSClientConfiguration, isAddress: Bool
+    ) -> String? {
+        guard configuration.serverName == nil, case .dnsName(let name) = configuration.peer else {
+            return configuration.serverName
+        }
         // An address is never sent as a server name (RFC 6066, 3).
+        return isAddress ? nil : name
+    }
+
+    private static func isAddress(_ peer: TLSExpectedPeer) -> Bool {
+        guard case .dnsName(let name) = peer else { return false }
         guard let address = unsafe a2i_IPADDRESS(name) else {
             OpenSSLErrorQueue.clear()
-            return name
+            return false
         }
         unsafe ASN1_STRING_free(address)
-        return nil
+        return true
     }
 
     /// A new SSL that will accept the configured peer only; nil if memory is short.
@@ -91,7 +115,7 @@ package import Cryptography
             isSet = unsafe COpenSSL_SSL_set_tlsext_host_name(ssl, name) == 1
         }
         if case .dnsName(let name) = self.configuration.peer, isSet {
-            if self.sentServerName == nil {
+            if self.isPeerAddress {
                 isSet = unsafe X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1
             } else {
                 unsafe SSL_set_hostflags(
@@ -105,6 +129,7 @@ package import Cryptography
             unsafe SSL_free(ssl)
             return nil
         }
+        unsafe self.sessions?.offer(to: ssl)
         return unsafe ssl
     }
 

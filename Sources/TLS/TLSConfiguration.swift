@@ -98,12 +98,18 @@ package struct TLSClientConfiguration: Sendable {
     package var identity: TLSCertificateFiles?
     /// Whom it must reach.
     package var peer: TLSExpectedPeer
-    /// Name sent as SNI where `peer` is an identity; nil sends none.
+    /// Name sent as SNI; nil sends the name of `peer`, and none where that is an identity.
     package var serverName: String?
     /// Application protocols offered, the preferred first.
     package var alpn: [String]
     /// The lowest version accepted.
     package var minimumVersion: TLSMinimumVersion
+    /// The highest version offered.
+    package var maximumVersion = TLSVersion.tls13
+    /// Cipher suites offered, the preferred first; nil is all of ours.
+    package var cipherSuites: [TLSCipher]?
+    /// Groups offered for the key exchange, the preferred first; nil is all of ours.
+    package var groups: [TLSGroup]?
     /// Milliseconds from the connection to the end of the handshake.
     package var handshakeTimeoutMilliseconds: Int
     /// Whether the server's tickets are wanted, which OpenSSL then keeps the connection for.

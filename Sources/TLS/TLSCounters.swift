@@ -35,6 +35,8 @@ package final class TLSCounters {
     private var failures: [Int]
     /// Connections that ended without close_notify after the handshake.
     package private(set) var truncations = 0
+    /// Bytes read from and given to the network, handshakes included.
+    package private(set) var (receivedBytes, sentBytes) = (0, 0)
 
     /// All counts zero.
     package init() {
@@ -59,6 +61,10 @@ package final class TLSCounters {
         let index = Self.index(session.version, session.cipher)
         if session.isResumed { self.resumed[index] += 1 } else { self.full[index] += 1 }
     }
+
+    func countReceived(_ bytes: Int) { self.receivedBytes &+= bytes }
+
+    func countSent(_ bytes: Int) { self.sentBytes &+= bytes }
 
     func countTruncation() {
         self.truncations += 1

@@ -137,6 +137,7 @@ package final class TLSHandler: ChannelDuplexHandler {
 
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var input = self.unwrapInboundIn(data)
+        self.counters.countReceived(input.readableBytes)
         guard !self.isReceiving else {
             self.unread.setOrWriteBuffer(&input)
             return
@@ -372,6 +373,7 @@ extension TLSHandler {
     func send(_ context: ChannelHandlerContext) {
         self.owesFlush = false
         guard var ciphertext = self.ciphertext.take() else { return }
+        self.counters.countSent(ciphertext.readableBytes)
         if let socket, self.queuedWrites == 0 {
             socket.send(&ciphertext, of: context.channel)
         }

@@ -65,6 +65,39 @@ enum TLSPolicy {
         unsafe SSL_CTX_set_options(context, self.options)
     }
 
+    /// Offers no more than `configuration` asks for, which is a part of what we speak.
+    @unsafe static func narrow(
+        _ context: OpaquePointer, to configuration: TLSClientConfiguration
+    ) throws(TLSError) {
+        if case .tls12 = configuration.maximumVersion {
+            guard
+                unsafe COpenSSL_SSL_CTX_set_proto_versions(
+                    context, TLS1_2_VERSION, TLS1_2_VERSION) == 1
+            else { throw .ofOpenSSL("TLS versions") }
+        }
+        if let suites = configuration.cipherSuites {
+            let modern = suites.filter(\.isOfTLS13).map(\.name).joined(separator: ":")
+            let older = suites.filter { !$0.isOfTLS13 }.map(\.name).joined(separator: ":")
+            // An empty list of TLS 1.3 offers none; of TLS 1.2 it would be an error.
+            guard unsafe SSL_CTX_set_ciphersuites(context, modern) == 1,
+                unsafe older.isEmpty || SSL_CTX_set_cipher_list(context, older) == 1
+            else { throw .ofOpenSSL("cipher suites") }
+            let minimum = older.isEmpty ? TLS1_3_VERSION : TLS1_2_VERSION
+            let maximum = modern.isEmpty ? TLS1_2_VERSION : TLS1_3_VERSION
+            let isPart = older.isEmpty || modern.isEmpty
+            guard
+                unsafe !isPart
+                    || COpenSSL_SSL_CTX_set_proto_versions(context, minimum, maximum) == 1
+            else { throw .ofOpenSSL("TLS versions") }
+        }
+        if let groups = configuration.groups {
+            let names = groups.map(\.name).joined(separator: ":")
+            guard unsafe COpenSSL_SSL_CTX_set1_groups_list(context, names) == 1 else {
+                throw .ofOpenSSL("groups")
+            }
+        }
+    }
+
     /// Adds the certificates of a PEM file as trust roots.
     ///
     /// Read now rather than looked up by hash in a folder: no file is touched in a handshake.

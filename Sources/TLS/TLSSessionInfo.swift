@@ -35,6 +35,9 @@ package enum TLSCipher: Int, Sendable, CaseIterable {
     /// 0xCCA8, RFC 7905.
     case rsaChaCha20Poly1305
 
+    /// Whether it is one of TLS 1.3, which names no kind of certificate.
+    package var isOfTLS13: Bool { self.rawValue <= Self.chacha20Poly1305.rawValue }
+
     /// As OpenSSL calls it (SSL_CIPHER_get_name(3)).
     package var name: String {
         switch self {

@@ -12,16 +12,33 @@ struct ModelCommand: AsyncParsableCommand {
             Answers as azureml-inference-server-http does: GET / says Healthy, POST /score takes \
             {"input_data": [[5.1, 3.5, 1.4, 0.2]]} and answers ["setosa"], /swagger.json describes \
             it. Without TLS, hence on loopback or a Unix socket only.
+
+            With --latency each answer is made that long after its request began, and with \
+            --token-stream there are /v1/chat/completions and /v1/completions, whose answers come \
+            token by token at fixed distances: something of known speed for load tests.
             """)
 
     @Option(help: "Where to listen: 127.0.0.1:5001, [::1]:5001 or unix:PATH; port 0 is a free one.")
     var address = "127.0.0.1:5001"
 
+    @Option(help: "How long an answer, or its first token, takes, such as 5ms.")
+    var latency = "0ms"
+
+    @Flag(help: "Answer also as an OpenAI-compatible server, in streams of stamped events.")
+    var tokenStream = false
+
+    @Option(help: "Tokens of a streamed answer.")
+    var tokens = 16
+
+    @Option(help: "From one token to the next.")
+    var tokenInterval = "10ms"
+
     func run() async throws {
         let address = try Self.parse(self.address)
+        let behaviour = try self.behaviour()
         let model: ExampleModel
         do {
-            model = try await ExampleModel.start(at: address)
+            model = try await ExampleModel.start(at: address, behaviour: behaviour)
         } catch {
             throw CommandFailure(
                 code: .environment,
@@ -30,6 +47,21 @@ struct ModelCommand: AsyncParsableCommand {
         print("listening on \(model.address.pathname ?? Self.text(of: model.address))")
         fflush(nil)
         try await model.wait()
+    }
+
+    private func behaviour() throws -> ModelBehaviour {
+        var behaviour = ModelBehaviour()
+        guard let latency = Quantity.duration(self.latency),
+            let interval = Quantity.duration(self.tokenInterval)
+        else { throw ValidationError("--latency and --token-interval are times such as 5ms") }
+        guard (1...100_000).contains(self.tokens) else {
+            throw ValidationError("--tokens is a number of 1 to 100000")
+        }
+        behaviour.latency = latency
+        behaviour.hasTokenStream = self.tokenStream
+        behaviour.tokens = self.tokens
+        behaviour.tokenInterval = interval
+        return behaviour
     }
 
     private static func parse(_ text: String) throws -> SocketAddress {

@@ -19,6 +19,7 @@ struct Scoregate: AsyncParsableCommand {
             HealthCommand.self,
             CertsCommand.self, IdentitiesCommand.self, KeysCommand.self, LogsCommand.self,
             ModelCommand.self,
+            LoadCommand.self,
         ])
 
     /// The one place that says which version this is.

@@ -77,6 +77,7 @@ package final class HTTP2ClientConnection: ChannelInboundHandler {
         self.requests += 1
         stream.lease(to: receiver, isFirst: self.requests == 1)
         receiver.connectionReady(stream)
+        if self.requests >= self.pool.limits.requestsPerConnection { self.retire() }
     }
 
     /// Takes a stream back that is over for its exchange.

@@ -8,7 +8,7 @@ package import TLS
 package final class HTTP2ConnectionPool: StreamPool {
     private let connector: BackendConnector
     private let httpLimits: HTTPLimits
-    private let limits: PoolLimits
+    let limits: PoolLimits
     private var connections: [HTTP2ClientConnection] = []
     private var waiting = CircularBuffer<Waiting>()
     private var isClosed = false
@@ -40,12 +40,15 @@ package final class HTTP2ConnectionPool: StreamPool {
     ///     speak HTTP/2 from the first byte (RFC 9113 3.3).
     ///   - httpLimits: What a response may bring.
     ///   - limits: How many connections and waiting exchanges there may be.
+    ///   - observer: Told how connections come about.
     package init(
         loop: LoopContext, address: ConnectionPool.Address, tls: TLSClientContext?,
-        httpLimits: HTTPLimits, limits: PoolLimits = PoolLimits()
+        httpLimits: HTTPLimits, limits: PoolLimits = PoolLimits(),
+        observer: (any ConnectionObserver)? = nil
     ) {
         self.connector = BackendConnector(
-            loop: loop, address: address, tls: tls, timeout: limits.connectTimeout)
+            loop: loop, address: address, tls: tls, timeout: limits.connectTimeout,
+            observer: observer)
         self.httpLimits = httpLimits
         self.limits = limits
     }

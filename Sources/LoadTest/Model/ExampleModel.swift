@@ -21,10 +21,14 @@ package final class ExampleModel: Sendable {
 
     /// Starts the model.
     ///
-    /// - Parameter address: A loopback address, port 0 for a free one, or a Unix socket.
+    /// - Parameters:
+    ///   - address: A loopback address, port 0 for a free one, or a Unix socket.
+    ///   - behaviour: How long it takes.
     /// - Returns: The model, listening.
     /// - Throws: IOError if `address` cannot be bound; nothing is left running then.
-    package static func start(at address: SocketAddress) async throws -> ExampleModel {
+    package static func start(
+        at address: SocketAddress, behaviour: ModelBehaviour = ModelBehaviour()
+    ) async throws -> ExampleModel {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         do {
             let loop = group.next()
@@ -38,7 +42,7 @@ package final class ExampleModel: Sendable {
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         try channel.pipeline.syncOperations.addHandler(
-                            PrefaceDetection(loop: bound.value))
+                            PrefaceDetection(loop: bound.value, behaviour: behaviour))
                     }
                 }
                 .bind(to: address).get()

@@ -4,19 +4,26 @@ internal import NIOCore
 /// Answers the requests of one stream, one after the other, as azureml-inference-server-http does.
 ///
 /// `GET /` → `Healthy`; `/score` by GET, POST and OPTIONS; `/swagger.json`; errors are
-/// `{"message": "…"}`.
+/// `{"message": "…"}`. Where asked for, `/v1/chat/completions` and `/v1/completions` answer in streams.
 final class ModelExchange: RequestReceiver {
     private let connection: any ServerStream
+    private let behaviour: ModelBehaviour
+    private let eventLoop: any EventLoop
+    /// Counts requests, so that what waits for its time does not answer another one.
+    private var use = 0
     private let answer = MessageHead()
     private var body: [UInt8] = []
     private var head: MessageHead?
 
-    init(connection: any ServerStream) {
+    init(connection: any ServerStream, behaviour: ModelBehaviour, eventLoop: any EventLoop) {
         self.connection = connection
+        self.behaviour = behaviour
+        self.eventLoop = eventLoop
     }
 
     func receiveRequestHead(_ head: MessageHead) {
         self.head = head
+        self.use += 1
         self.body.removeAll(keepingCapacity: true)
         self.connection.sendContinue()
     }
@@ -26,7 +33,51 @@ final class ModelExchange: RequestReceiver {
     }
 
     func receiveRequestEnd() {
-        guard let head else { return }
+        let start = self.connection.requestStart
+        if self.behaviour.hasTokenStream, let head, case .post = head.method {
+            switch head.string(head.pathRange) {
+            case "/v1/chat/completions": return self.stream(isChat: true, start: start)
+            case "/v1/completions": return self.stream(isChat: false, start: start)
+            default: break
+            }
+        }
+        guard self.behaviour.latency > .zero else { return self.answerNow() }
+        self.wait(until: start + self.behaviour.latency) { self.answerNow() }
+    }
+
+    private func wait(until time: NIODeadline, _ body: @escaping () -> Void) {
+        let use = self.use
+        self.eventLoop.assumeIsolated().scheduleTask(deadline: time) {
+            if self.use == use, self.head != nil { body() }
+        }
+    }
+
+    private func stream(isChat: Bool, start: NIODeadline) {
+        self.answer.reset()
+        self.answer.status = 200
+        self.answer.append("content-type", "text/event-stream")
+        self.answer.append("cache-control", "no-cache")
+        self.connection.sendHead(self.answer, framing: .chunked)
+        self.connection.flush()
+        self.sendTokens(TokenStream(isChat: isChat, behaviour: self.behaviour, start: start))
+    }
+
+    private func sendTokens(_ stream: TokenStream) {
+        guard let due = stream.due else {
+            self.head = nil
+            self.connection.sendEnd()
+            return self.connection.flush()
+        }
+        self.wait(until: due) {
+            var stream = stream
+            self.connection.sendBody(stream.next(now: .now()))
+            self.connection.flush()
+            self.sendTokens(stream)
+        }
+    }
+
+    private func answerNow() {
+        guard let head = self.head.take() else { return }
         let path = head.string(head.pathRange)
         switch (path, head.method) {
         case ("/", .get), ("/", .head):
@@ -51,6 +102,7 @@ final class ModelExchange: RequestReceiver {
     }
 
     func requestFailed(_ error: StreamError) {
+        self.head = nil
         guard case .malformed(let error) = error else { return }
         self.receiveBadRequest(error)
     }

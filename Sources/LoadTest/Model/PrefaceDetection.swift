@@ -9,10 +9,12 @@ final class PrefaceDetection: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundOut = ByteBuffer
 
     private let loop: LoopContext
+    private let behaviour: ModelBehaviour
     private var input = ByteBuffer()
 
-    init(loop: LoopContext) {
+    init(loop: LoopContext, behaviour: ModelBehaviour) {
         self.loop = loop
+        self.behaviour = behaviour
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -22,14 +24,18 @@ final class PrefaceDetection: ChannelInboundHandler, RemovableChannelHandler {
         let start = self.input.readableBytesView.prefix(preface.count)
         guard start.count == preface.count || !preface.starts(with: start) else { return }
         let timeouts = ServerTimeouts(head: .seconds(3600), idle: .seconds(3600))
+        let (behaviour, eventLoop) = (self.behaviour, self.loop.eventLoop)
+        let makeReceiver = { (stream: any ServerStream) in
+            ModelExchange(connection: stream, behaviour: behaviour, eventLoop: eventLoop)
+        }
         let connection: (any ChannelHandler)? =
             start.elementsEqual(preface)
             ? HTTP2ServerConnection(
                 loop: self.loop, limits: HTTPLimits(), timeouts: timeouts, isEncrypted: false,
-                makeReceiver: { ModelExchange(connection: $0) })
+                makeReceiver: makeReceiver)
             : HTTP1ServerConnection(
                 loop: self.loop, limits: HTTPLimits(), timeouts: timeouts,
-                makeReceiver: { ModelExchange(connection: $0) })
+                makeReceiver: makeReceiver)
         let operations = context.pipeline.syncOperations
         guard let connection,
             (try? operations.addHandler(connection, position: .after(self))) != nil

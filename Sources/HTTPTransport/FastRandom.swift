@@ -1,19 +1,18 @@
-internal import HTTPTransport
-internal import SealedLog
-
 /// A fast generator for what need not be secret: traffic shares, request ids, jitter.
 ///
 /// xoshiro256** (Blackman and Vigna, 2018), seeded from the system once a worker: a system call per
 /// request id would cost more than the rest of the id. Never for keys, nonces or tokens.
-struct FastRandom: RandomNumberGenerator {
+package struct FastRandom: RandomNumberGenerator {
     private var state: (UInt64, UInt64, UInt64, UInt64)
 
-    init() {
+    /// A generator with a seed of its own.
+    package init() {
         var system = SystemRandomNumberGenerator()
         self.state = (system.next() | 1, system.next(), system.next(), system.next())
     }
 
-    mutating func next() -> UInt64 {
+    /// The next 64 bits.
+    package mutating func next() -> UInt64 {
         let product = self.state.1 &* 5
         let result = ((product << 7) | (product >> 57)) &* 9
         let shifted = self.state.1 << 17
@@ -28,43 +27,23 @@ struct FastRandom: RandomNumberGenerator {
 }
 
 /// The 36 characters of a version 4 UUID (RFC 9562 section 5.4).
-struct UUIDText {
-    private let high: UInt64
-    private let low: UInt64
+package struct UUIDText {
+    /// The first eight bytes.
+    package let high: UInt64
+    /// The last eight.
+    package let low: UInt64
 
-    init(random: inout FastRandom) {
+    /// A new one.
+    package init(random: inout FastRandom) {
         self.high = (random.next() & 0xffff_ffff_ffff_0fff) | 0x4000
         self.low = (random.next() & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000
     }
 
-    /// The UUID's 16 bytes.
-    var identifier: LogIdentifier { LogIdentifier(high: self.high, low: self.low) }
-
-    /// The 16 bytes of a UUID's text; nil if it is none.
-    static func identifier(_ text: Span<UInt8>) -> LogIdentifier? {
-        guard text.count == self.byteCount else { return nil }
-        var (high, low) = (UInt64(0), UInt64(0))
-        for index in text.indices {
-            let byte = text[index]
-            let digit: UInt8
-            switch byte {
-            case UInt8(ascii: "-") where [8, 13, 18, 23].contains(index): continue
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0")
-            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = byte - UInt8(ascii: "a") + 10
-            case UInt8(ascii: "A")...UInt8(ascii: "F"): digit = byte - UInt8(ascii: "A") + 10
-            default: return nil
-            }
-            high = high << 4 | low >> 60
-            low = low << 4 | UInt64(digit)
-        }
-        return LogIdentifier(high: high, low: low)
-    }
-
     /// How many characters the text has.
-    static let byteCount = 36
+    package static let byteCount = 36
 
     /// Appends the 36 characters.
-    func write(to output: inout ByteWriter) {
+    package func write(to output: inout ByteWriter) {
         let second = Self.digits(UInt32(truncatingIfNeeded: self.high))
         let third = Self.digits(UInt32(truncatingIfNeeded: self.low >> 32))
         output.append(Self.digits(UInt32(truncatingIfNeeded: self.high >> 32)))

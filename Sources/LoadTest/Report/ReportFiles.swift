@@ -1,0 +1,56 @@
+internal import Foundation
+
+/// The files of a report.
+package enum ReportFiles {
+    /// The JSON form of anything a report is made of.
+    package static func json(_ value: some Encodable) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(value), as: UTF8.self) + "\n"
+    }
+
+    /// A line a second, with a header; times in seconds, empty where there is no value.
+    package static func csv(_ points: [SecondPoint]) -> String {
+        var text = "second,offered,sent,completed,failed,cancelled,p50,p90,p99,p99.9,max\n"
+        for point in points {
+            let counts = [
+                point.second, point.offered, point.sent, point.completed, point.failed,
+                point.cancelled,
+            ].map(String.init)
+            let times = [point.p50, point.p90, point.p99, point.p999, point.maximum].map { time in
+                time.map { Quantity.plain($0, digits: 6) } ?? ""
+            }
+            text += (counts + times).joined(separator: ",") + "\n"
+        }
+        return text
+    }
+
+    /// Writes a file; what was there is replaced.
+    ///
+    /// - Throws: `.environment` with path and reason.
+    package static func write(_ text: String, to path: String) throws(LoadError) {
+        do {
+            // Not in one step by another name: /dev/stdout and pipes are good places too.
+            let file = FileManager.default
+            if !file.fileExists(atPath: path), !file.createFile(atPath: path, contents: nil) {
+                throw LoadError.environment("the folder is missing or may not be written")
+            }
+            let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+            // A device has no length to cut.
+            try? handle.truncate(atOffset: 0)
+            try handle.write(contentsOf: Data(text.utf8))
+            try handle.close()
+        } catch let error as LoadError {
+            throw .environment("\(path) cannot be written: \(error)")
+        } catch {
+            let reason =
+                ((error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError) ?? error as NSError
+            throw .environment("\(path) cannot be written: \(Self.text(reason))")
+        }
+    }
+
+    private static func text(_ error: NSError) -> String {
+        error.domain == NSPOSIXErrorDomain
+            ? SystemError.text(CInt(error.code)) : error.localizedDescription
+    }
+}

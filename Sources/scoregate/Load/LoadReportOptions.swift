@@ -1,0 +1,70 @@
+internal import ArgumentParser
+internal import LoadTest
+
+/// What is asked of a run, and where its report goes.
+struct LoadReportOptions: ParsableArguments {
+    @Option(
+        help: """
+            Fail if this holds, as 'p99>5ms', 'errors>0.1%' or 'ttft.p99>300ms'; may be given several \
+            times.
+            """)
+    var failIf: [String] = []
+
+    @Option(help: "The share of requests that may fail.")
+    var maximumErrors = "1%"
+
+    @Flag(help: "Fail if a single request fails.")
+    var expectNoErrors = false
+
+    @Option(help: "How late the tester itself may start one request in a hundred.")
+    var maximumLag = "10ms"
+
+    @Option(help: "Write the report as JSON.", completion: .file())
+    var json: String?
+
+    @Option(help: "Write a line a second as CSV.", completion: .file())
+    var csv: String?
+
+    @Option(help: "Write the report as one HTML file with charts.", completion: .file())
+    var html: String?
+
+    func expectations() throws(LoadError) -> Expectations {
+        var expectations = Expectations()
+        for text in self.failIf { expectations.failIf.append(try Assertion(text)) }
+        guard let share = Quantity.share(self.maximumErrors) else {
+            throw .usage("--maximum-errors \(self.maximumErrors): a share, as 1%")
+        }
+        expectations.maximumErrors = self.expectNoErrors ? 0 : share
+        expectations.maximumLag = try LoadTrafficOptions.duration(
+            self.maximumLag, "--maximum-lag")
+        return expectations
+    }
+
+    /// Of several runs there is JSON only.
+    func refuseCharts(_ option: String) throws(LoadError) {
+        guard self.csv == nil, self.html == nil else {
+            throw .usage("\(option) has a report of its own: --json, not --csv or --html")
+        }
+    }
+
+    func writeJSON(_ result: some Encodable) throws {
+        if let json { try ReportFiles.write(try ReportFiles.json(result), to: json) }
+    }
+
+    /// Writes what was asked for; the first that fails is thrown when all were tried.
+    func write(_ report: LoadReport) throws {
+        var failure: (any Error)?
+        func attempt(_ path: String?, _ text: () throws -> String) {
+            guard let path else { return }
+            do {
+                try ReportFiles.write(try text(), to: path)
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        attempt(self.json) { try ReportFiles.json(report) }
+        attempt(self.csv) { ReportFiles.csv(report.seconds) }
+        attempt(self.html) { try HTMLReport.page(report) }
+        if let failure { throw failure }
+    }
+}

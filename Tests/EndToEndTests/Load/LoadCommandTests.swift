@@ -1,0 +1,284 @@
+import Foundation
+import TLS
+import Testing
+
+/// `scoregate load` against a gateway over TLS, as its users run it.
+@Suite(.stage())
+struct LoadCommandTests {
+    /// Runs it against the suite's gateway with a key that is right unless told otherwise.
+    private static func load(
+        _ stage: Stage, _ arguments: [String], key: String? = nil, ca: String? = nil,
+        url: String? = nil
+    ) async throws -> GatewayProcess.Outcome {
+        let name = UUID().uuidString
+        let file = try stage.materials.write(name, (key ?? stage.key) + "\n", mode: 0o600)
+        return try await GatewayProcess.run(
+            [
+                "load", url ?? "https://localhost:\(stage.port)/score", "--connect-to",
+                "127.0.0.1:\(stage.port)", "--ca", ca ?? stage.materials.root, "--key-file", file,
+                // Machines that test are busy: how late the tester is, is not what is tested here.
+                "--maximum-lag", "1h", "--duration", "1s",
+            ] + arguments)
+    }
+
+    private static func report(_ path: String) throws -> [String: Any] {
+        let data = try Data(contentsOf: URL(fileURLWithPath: path))
+        return try #require(JSONSerialization.jsonObject(with: data) as? [String: Any])
+    }
+
+    private static func counts(_ report: [String: Any]) throws -> [String: Int] {
+        try #require(report["counts"] as? [String: Int])
+    }
+
+    @Test("a run says what it found, on the terminal and in files", arguments: ["1.1", "2"])
+    func reports(_ version: String) async throws {
+        let stage = try Stage.current
+        let base = "\(stage.materials.path)/report-\(version)"
+        let outcome = try await Self.load(
+            stage,
+            [
+                "--rate", "50", "--http", version, "--data", "{}", "--json", base + ".json",
+                "--csv",
+                base + ".csv", "--html", base + ".html",
+            ])
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        #expect(outcome.errors == "")
+        #expect(outcome.output.contains("offered 50, sent 50, completed 50, failed 0"))
+        #expect(outcome.output.contains("TLSv1.3"))
+        let report = try Self.report(base + ".json")
+        #expect(report["schema"] as? String == "scoregate-load/1")
+        #expect(try Self.counts(report)["completed"] == 50)
+        let csv = try String(contentsOfFile: base + ".csv", encoding: .utf8)
+        let lines = csv.split(separator: "\n").map {
+            $0.split(separator: ",", omittingEmptySubsequences: false)
+        }
+        #expect(lines.allSatisfy { $0.count == 11 })
+        #expect(lines.dropFirst().reduce(0) { $0 + (Int($1[3]) ?? 0) } == 50)
+        let page = try String(contentsOfFile: base + ".html", encoding: .utf8)
+        #expect(page.contains("scoregate-load/1"))
+        #expect(!page.contains("src="))
+        #expect(!page.contains(stage.key))
+    }
+
+    @Test("a browser draws the page without network")
+    func page() async throws {
+        guard isInstalled("chromium-headless-shell") else { return }
+        let stage = try Stage.current
+        let page = "\(stage.materials.path)/page.html"
+        let outcome = try await Self.load(stage, ["--rate", "50", "--html", page])
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        let drawn = try await Command.run(
+            "/usr/bin/timeout",
+            [
+                "--signal=KILL", "60", "/usr/bin/chromium-headless-shell", "--no-sandbox",
+                "--disable-gpu", "--proxy-server=127.0.0.1:9", "--user-data-dir=\(page).profile",
+                "--dump-dom", "file://\(page)",
+            ])
+        let text = drawn.output
+        #expect(text.contains("good answers a second"), "\(drawn.errors)")
+        #expect(text.components(separatedBy: "<svg").count - 1 == 3)
+        #expect(text.contains("Run and environment"))
+    }
+
+    @Test("sessions are resumed within a run, and from the file of the run before")
+    func resumption() async throws {
+        let stage = try Stage.current
+        let file = "\(stage.materials.path)/sessions"
+        let json = "\(stage.materials.path)/resumed.json"
+        let options = [
+            "--rate", "20", "--http", "1.1", "--requests-per-connection", "1", "--handshake",
+            "resume",
+            "--workers", "1", "--session-file", file, "--json", json,
+        ]
+        func handshakes() async throws -> (full: Int, resumed: Int) {
+            let outcome = try await Self.load(stage, options)
+            #expect(outcome.code == 0, "\(outcome.errors)")
+            let connections = try #require(Self.report(json)["connections"] as? [String: Any])
+            func count(_ name: String) -> Int {
+                (connections[name] as? [String: Any])?["count"] as? Int ?? 0
+            }
+            return (count("fullHandshake"), count("resumedHandshake"))
+        }
+        let first = try await handshakes()
+        #expect(first.full >= 1)
+        #expect(first.resumed >= 10)
+        #expect(first.full + first.resumed == 20)
+        let mode = try FileManager.default.attributesOfItem(atPath: file)[.posixPermissions]
+        #expect(mode as? Int == 0o600)
+        let second = try await handshakes()
+        #expect(second.resumed == 20)
+
+        let other = try await Self.load(stage, options + ["--sni", "iris.example.com"])
+        #expect(other.code == 3)
+        #expect(other.errors.contains("not a session file of this server"))
+    }
+
+    @Test(
+        "version, cipher and group are what was asked for",
+        arguments: [
+            ("1.2", "ECDHE-ECDSA-CHACHA20-POLY1305", "P-256"),
+            ("1.3", "TLS_AES_256_GCM_SHA384", "P-384"),
+        ])
+    func negotiated(_ version: String, _ cipher: String, _ group: String) async throws {
+        let outcome = try await Self.load(
+            Stage.current,
+            [
+                "--rate", "10", "--tls-version", version, "--ciphers", cipher, "--groups", group,
+            ])
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        #expect(outcome.output.contains("TLSv\(version), \(cipher), \(group)"))
+    }
+
+    @Test("a handshake that finds nothing in common is told by its alert")
+    func alert() async throws {
+        // TLS 1.2 needs the curve of the certificate's key among the groups (RFC 8422, 5.1.1).
+        let outcome = try await Self.load(
+            Stage.current, ["--tls-version", "1.2", "--groups", "X25519"])
+        #expect(outcome.code == 1)
+        #expect(outcome.errors.contains("alert handshake_failure (40)"), "\(outcome.errors)")
+    }
+
+    @Test("keys by weight, a deployment, templates and request ids arrive as they were asked for")
+    func requests() async throws {
+        let stage = try Stage.current
+        let lines = try stage.materials.write(
+            "lines.jsonl", "{\"a\": {{sequence}}}\n\n{\"b\": \"{{uuid}}\"}\n")
+        let outcome = try await Self.load(
+            stage,
+            [
+                "--rate", "20", "--data-lines", lines, "--request-ids", "--deployment", "blue",
+                "--header", "x-tested-by: us", "--workers", "1",
+            ])
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        let requests = stage.backend.connections.value.flatMap(\.requests)
+            .filter { $0["x-tested-by"] != nil }
+        #expect(requests.count == 20)
+        let ids = Set(requests.compactMap { $0["x-request-id"] })
+        #expect(ids.count == 20)
+        #expect(ids.allSatisfy { UUID(uuidString: $0) != nil })
+        let log = try await stage.accessLog(20).joined()
+        #expect(ids.allSatisfy { log.contains($0) })
+    }
+
+    @Test("a wrong key is said to be one")
+    func wrongKey() async throws {
+        let outcome = try await Self.load(
+            Stage.current, ["--rate", "10"], key: String(repeating: "x", count: 40))
+        #expect(outcome.code == 1)
+        #expect(
+            outcome.errors.contains("10 answered 401 (the key is missing or wrong: --key-file)"))
+        #expect(outcome.output.contains("status      401: 10"))
+    }
+
+    @Test("a certificate nobody trusts, and one of another name, end it before it begins")
+    func certificates() async throws {
+        let stage = try Stage.current
+        let stranger = try stage.materials.foreignIdentity(
+            "spiffe://test.local/reader/stranger", file: "stranger")
+        let untrusted = try await Self.load(stage, [], ca: stranger.chain)
+        #expect(untrusted.code == 1)
+        #expect(untrusted.errors.contains("the peer's certificate is refused"))
+        #expect(untrusted.output == "")
+        let wrongName = try await Self.load(
+            stage, [], url: "https://other.invalid:\(stage.port)/score")
+        #expect(wrongName.code == 1)
+        #expect(
+            wrongName.errors.contains("other.invalid") || wrongName.errors.contains("unrecognized"),
+            "\(wrongName.errors)")
+        let ownName = try await Self.load(
+            stage, ["--sni", "localhost"], url: "https://other.invalid:\(stage.port)/score")
+        #expect(ownName.code == 1)
+        #expect(ownName.errors.contains("the peer is not other.invalid"), "\(ownName.errors)")
+    }
+
+    @Test("limits decide the exit code, and a disk that is full does not lose what was found")
+    func limits() async throws {
+        let stage = try Stage.current
+        let broken = try await Self.load(stage, ["--rate", "50", "--fail-if", "p50>0.001ms"])
+        #expect(broken.code == 1)
+        #expect(broken.errors.contains("not p50>0.001ms"))
+        let unsupported = try await Self.load(stage, ["--rate", "50", "--fail-if", "p99>1h"])
+        #expect(unsupported.code == 1)
+        #expect(unsupported.errors.contains("p99 needs 1000 samples, there are 50"))
+        let kept = try await Self.load(
+            stage, ["--rate", "50", "--fail-if", "p50>1h", "--expect-no-errors"])
+        #expect(kept.code == 0, "\(kept.errors)")
+        let csv = "\(stage.materials.path)/kept.csv"
+        let full = try await Self.load(
+            stage, ["--rate", "50", "--json", "/dev/full", "--csv", csv])
+        #expect(full.code == 3)
+        #expect(full.errors.contains("/dev/full cannot be written: No space left on device"))
+        #expect(full.output.contains("completed 50"))
+        #expect(FileManager.default.fileExists(atPath: csv))
+    }
+
+    @Test("keys are rotated in mid-run without an error, and the time is marked")
+    func rotation() async throws {
+        let stage = try Stage.current
+        let json = "\(stage.materials.path)/rotated.json"
+        let command =
+            "200ms \(GatewayProcess.executable.path) keys regenerate iris --slot secondary "
+            + "--config \(stage.gateway.configuration)"
+        let outcome = try await Self.load(
+            stage,
+            [
+                "--rate", "50", "--duration", "3s", "--at", command, "--expect-no-errors", "--json",
+                json,
+            ])
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        let marks = try #require(Self.report(json)["marks"] as? [[String: Any]])
+        #expect(marks.map { $0["exitCode"] as? Int } == [0])
+    }
+}
+
+/// What `scoregate load` says when it cannot begin.
+struct LoadRefusalTests {
+    private static let url = "http://127.0.0.1:9/"
+
+    @Test(
+        "wrong usage is said with exit code 2",
+        arguments: [
+            (["ftp://a/"], "begins with https:// or http://"),
+            (["https://user@a/"], "--key-file"),
+            ([url, "--rate", "abc"], "not a number of requests a second"),
+            ([url, "--rate", "0"], "not one request is due"),
+            ([url, "--duration", "5"], "a time is a number with"),
+            ([url, "--fail-if", "p98>5ms"], "is no condition"),
+            ([url, "--header", "Authorization: Bearer x"], "no place for a key"),
+            ([url, "--header", "nonsense"], "a field is 'name: value'"),
+            ([url, "--data", "{{nothing}}"], "there are {{sequence}}"),
+            ([url, "--data", "a", "--data-file", "b"], "only one of"),
+            ([url, "--cert", "a.pem"], "belong together"),
+            ([url, "--ciphers", "RC4"], "none of TLS_AES_128_GCM_SHA256"),
+            ([url, "--groups", "X448"], "none of X25519"),
+            ([url, "--handshake", "often"], "full, resume or mix:SHARE"),
+            ([url, "--at", "30s"], "a time and a command"),
+            ([url, "--cancel", "5"], "a share and a time"),
+            ([url, "--workers", "0"], "a number of 1"),
+        ])
+    func usage(_ arguments: [String], _ message: String) async throws {
+        let outcome = try await GatewayProcess.run(["load"] + arguments)
+        #expect(outcome.code == 2)
+        #expect(outcome.errors.contains(message), "\(outcome.errors)")
+    }
+
+    @Test("what the environment lacks is said with exit code 3")
+    func environment() async throws {
+        let missing = try await GatewayProcess.run(
+            ["load", Self.url, "--data-file", "/nonexistent/body.json"])
+        #expect(missing.code == 3)
+        #expect(missing.errors.contains("the payload cannot be read: /nonexistent/body.json"))
+        let backend = try await RecordingBackend.start(.loopback)
+        let port = backend.url.split(separator: ":").last ?? ""
+        await backend.stop()
+        let refused = try await GatewayProcess.run(["load", "http://127.0.0.1:\(port)/"])
+        #expect(refused.code == 3)
+        #expect(refused.errors.contains("no connection to 127.0.0.1:\(port): Connection refused"))
+        let materials = try Materials()
+        let key = try materials.write("open.key", "secret", mode: 0o644)
+        let open = try await GatewayProcess.run(
+            ["load", "http://127.0.0.1:\(port)/", "--key-file", key])
+        #expect(open.code == 3)
+        #expect(open.errors.contains("the key cannot be used"), "\(open.errors)")
+    }
+}

@@ -1,0 +1,102 @@
+import HTTPTransport
+import NIOCore
+import Testing
+
+@testable import LoadTest
+
+/// Bodies that differ from request to request.
+struct PayloadTests {
+    private static func body(_ template: String, sequence: Int = 7) throws -> String {
+        var random = FastRandom()
+        var output = ByteBuffer()
+        try PayloadTemplate(Array(template.utf8)).write(
+            to: &output, sequence: sequence, random: &random)
+        return String(buffer: output)
+    }
+
+    @Test("a body without places is always the same")
+    func constant() throws {
+        let template = try PayloadTemplate(Array(#"{"a": {"b": 1}}"#.utf8))
+        #expect(template.constant.map { String(buffer: $0) } == #"{"a": {"b": 1}}"#)
+    }
+
+    @Test("places are filled in")
+    func places() throws {
+        #expect(try Self.body("a{{sequence}}b", sequence: 42) == "a42b")
+        #expect(try Self.body("{{uuid}}").count == 36)
+        #expect(try Self.body("{{uuid}}") != Self.body("{{uuid}}"))
+        for _ in 0..<100 {
+            let number = try #require(Int(Self.body("{{random -3 3}}")))
+            #expect((-3...3).contains(number))
+            let real = try #require(Double(Self.body("{{real 1.5 2.5}}")))
+            #expect((1.5...2.5).contains(real))
+            #expect((5...9).contains(try Self.body("{{text 5 9}}").count))
+            #expect(try Self.body("{{text-exponential 10 30}}").count <= 30)
+        }
+    }
+
+    @Test("exponential lengths have the mean that was asked for")
+    func exponential() throws {
+        let template = try PayloadTemplate(Array("{{text-exponential 100 100000}}".utf8))
+        var random = FastRandom()
+        var total = 0
+        for _ in 0..<5000 {
+            var output = ByteBuffer()
+            template.write(to: &output, sequence: 0, random: &random)
+            total += output.readableBytes
+        }
+        // The mean of 5,000 has a standard deviation of 1.4.
+        #expect(abs(Double(total) / 5000 - 99.5) < 9)
+    }
+
+    @Test(
+        "what is no template is refused",
+        arguments: [
+            "{{", "{{sequence}", "{{nothing}}", "{{random 1}}", "{{random 5 1}}", "{{text -1 5}}",
+            "{{uuid 3}}", "{{}}", "{{text 1 99999999}}",
+        ])
+    func refused(_ text: String) {
+        #expect(throws: LoadError.self) { try PayloadTemplate(Array(text.utf8)) }
+    }
+
+    @Test("a stream's tokens and their times are counted, however it is cut")
+    func stream() {
+        let stream = """
+            data: {"choices": [{"delta": {"role": "assistant", "content": ""}}]}
+
+            data: {"choices": [{"delta": {"content": "one "}}], "stamp_ns": 900}
+
+            : a comment
+            data: {"choices": [{"delta": {"content":"two"}}]}
+
+            data: {"choices": [], "usage": {"completion_tokens": 5}}
+
+            data: [DONE]
+
+
+            """
+        let bytes = Array(stream.utf8)
+        for cut in [1, 7, 64, bytes.count] {
+            var meter = EventStreamMeter()
+            var gaps = 0
+            var ages: [Int64] = []
+            for start in stride(from: 0, to: bytes.count, by: cut) {
+                meter.receive(
+                    ByteBuffer(bytes: bytes[start..<min(start + cut, bytes.count)]),
+                    now: .uptimeNanoseconds(1000)
+                ) { note in
+                    switch note {
+                    case .interToken: gaps += 1
+                    case .age(let time): ages.append(time.nanoseconds)
+                    }
+                }
+            }
+            #expect(meter.events == 5)
+            #expect(meter.textEvents == 2)
+            #expect(meter.tokens == 5)
+            #expect(meter.hasDone)
+            #expect(gaps == 1)
+            #expect(ages == [100])
+        }
+    }
+}
