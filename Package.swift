@@ -154,6 +154,13 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: strict),
         .testTarget(
+            name: "ControlServerTests",
+            dependencies: [
+                "ControlServer", "HTTPTransport", "TLS", "Cryptography",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ], swiftSettings: strict),
+        .testTarget(
             name: "VaultTests",
             dependencies: ["Vault", "ServiceConfiguration", "KeyVault", "State", "Cryptography"],
             swiftSettings: strict),

@@ -118,6 +118,11 @@ package struct ControlServer: Sendable {
 
     private func router() -> Router<ControlContext> {
         let router = Router(context: ControlContext.self)
+        router.add(
+            middleware: BodyLimit(
+                bytes: max(
+                    self.limits.bodyBytes, self.routes.compactMap(\.bodyBytes).max() ?? 0),
+                timeout: self.limits.requestTimeout))
         for route in self.routes {
             router.on(
                 RouterPath(route.path), method: .init(route.method.rawValue) ?? .get
@@ -136,20 +141,13 @@ package struct ControlServer: Sendable {
         switch self.address {
         case .mutualTLS:
             guard let peer, self.connections.admits(peer) else {
-                return Self.refusal(403, "Forbidden", "Access is denied.")
+                return .refusal(403, "Forbidden", "Access is denied.")
             }
         case .unix, .serverTLS: break
         }
-        let bodyBytes = route.bodyBytes ?? self.limits.bodyBytes
-        let timeout = Self.close(channel, in: self.limits.requestTimeout)
-        let body: ByteBuffer
-        do {
-            defer { timeout.cancel() }
-            body = try await request.body.collect(upTo: bodyBytes)
-        } catch is NIOTooManyBytesError {
-            return Self.refusal(
-                413, "RequestEntityTooLarge",
-                "A body has at most \(bodyBytes) bytes here.")
+        let body = try await request.body.collect(upTo: Self.maximumBodyBytes)
+        guard body.readableBytes <= route.bodyBytes ?? self.limits.bodyBytes else {
+            return BodyLimit.refusal
         }
         let answer = try await route.answer(
             ControlRequest(
@@ -164,7 +162,7 @@ package struct ControlServer: Sendable {
         switch answer.body {
         case .bytes(let bytes):
             body = ResponseBody(contentLength: bytes.count) { writer in
-                let timeout = Self.close(channel, in: limit)
+                let timeout = channel.close(in: limit)
                 defer { timeout.cancel() }
                 try await writer.write(ByteBuffer(bytes: bytes))
                 try await writer.finish(nil)
@@ -172,7 +170,7 @@ package struct ControlServer: Sendable {
         case .stream(let pieces):
             body = ResponseBody { writer in
                 for await piece in pieces {
-                    let timeout = Self.close(channel, in: limit)
+                    let timeout = channel.close(in: limit)
                     defer { timeout.cancel() }
                     try await writer.write(ByteBuffer(bytes: piece))
                 }
@@ -186,30 +184,15 @@ package struct ControlServer: Sendable {
         return Response(status: .init(code: answer.status), headers: headers, body: body)
     }
 
-    /// Closes the connection unless it is called off in time: a client that does not send or read
-    /// holds nothing.
-    private static func close(_ channel: any Channel, in limit: TimeAmount) -> Scheduled<Void> {
-        channel.eventLoop.scheduleTask(in: limit) { channel.close(promise: nil) }
-    }
-
-    private static func refusal(_ status: Int, _ code: String, _ message: String) -> Response {
-        Response(
-            status: .init(code: status),
-            headers: [
-                .contentType: "application/json", .cacheControl: "no-store", .connection: "close",
-            ],
-            body: .init(
-                byteBuffer: ByteBuffer(
-                    string: #"{"error":{"code":"\#(code)","message":"\#(message)"}}"#)))
-    }
-
     /// 16 KiB and 64 fields: the official SDKs send some 2 KiB in 12.
     private static let maximumHeaderBytes = 16_384
     private static let maximumHeaderFields = 64
+    /// More than ``BodyLimit`` ever lets through.
+    private static let maximumBodyBytes = 16 << 20
 }
 
 /// What Hummingbird hands from the connection to the route.
-private struct ControlContext: RequestContext {
+struct ControlContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     let channel: any Channel
 

@@ -1,7 +1,9 @@
 internal import COpenSSL
 
 /// Owns a private key in OpenSSL's memory.
-@safe package struct PrivateKey: ~Copyable {
+@safe package struct PrivateKey: ~Copyable, @unchecked Sendable {
+    // Sendable: an EVP_PKEY that nobody changes may be used from any thread (EVP_PKEY_new(3)).
+
     /// What kind of key to make.
     package enum Algorithm: Sendable {
         /// ECDSA on P-256: small, and signs some twenty times faster than RSA.

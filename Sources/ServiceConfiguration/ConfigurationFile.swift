@@ -1,4 +1,4 @@
-internal import Cryptography
+package import Cryptography
 internal import Foundation
 internal import Yams
 
@@ -31,6 +31,18 @@ package enum ConfigurationFile {
             throw InvalidConfiguration(problems: problems.sorted)
         }
         return configuration
+    }
+
+    /// What kind of service the configuration at `path` is of, as far as it says so; problems are left
+    /// to ``read(path:environment:_:)``.
+    package static func kind(path: String) -> SPIFFEID.Kind? {
+        let problems = ConfigurationProblems(file: path)
+        let absolute = URL(fileURLWithPath: path).standardizedFileURL.path
+        guard let text = self.text(path: absolute, problems: problems) else { return nil }
+        return self.parse(text, problems: problems) { root in
+            let service = root.entries()?.first { $0.name == "service" }?.value
+            return service?.entries()?.first { $0.name == "kind" }?.value.choice()
+        }
     }
 
     private static func text(path: String, problems: ConfigurationProblems) -> String? {

@@ -1,7 +1,9 @@
 internal import ArgumentParser
+internal import Cryptography
 internal import Foundation
 internal import Gateway
 internal import ServiceConfiguration
+internal import Vault
 
 /// `scoregate check`: says whether a configuration is right.
 struct CheckCommand: ParsableCommand {
@@ -20,7 +22,11 @@ struct CheckCommand: ParsableCommand {
         let environment = ProcessInfo.processInfo.environment
         var problems: [ConfigurationProblem] = []
         do throws(InvalidConfiguration) {
-            _ = try GatewayConfiguration.read(path: options.config, environment: environment)
+            if ConfigurationFile.kind(path: options.config) == .vault {
+                _ = try VaultConfiguration.read(path: options.config, environment: environment)
+            } else {
+                _ = try GatewayConfiguration.read(path: options.config, environment: environment)
+            }
         } catch {
             problems = error.problems
         }

@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Foundation
 internal import Gateway
 internal import ServiceConfiguration
+internal import Vault
 
 /// The options of every command that reads a configuration.
 struct ConfigurationOptions: ParsableArguments {
@@ -17,6 +18,17 @@ struct ConfigurationOptions: ParsableArguments {
     func read() throws -> GatewayConfiguration {
         do throws(InvalidConfiguration) {
             return try GatewayConfiguration.read(
+                path: self.config, environment: ProcessInfo.processInfo.environment)
+        } catch {
+            StandardError.write(error.description)
+            throw ExitCode(1)
+        }
+    }
+
+    /// The configuration of a vault; prints what is wrong with it and ends with 1 if it is not right.
+    func readVault() throws -> VaultConfiguration {
+        do throws(InvalidConfiguration) {
+            return try VaultConfiguration.read(
                 path: self.config, environment: ProcessInfo.processInfo.environment)
         } catch {
             StandardError.write(error.description)

@@ -1,7 +1,7 @@
-internal import Cryptography
+package import Cryptography
 internal import HTTPTransport
 internal import NIOCore
-internal import ServiceConfiguration
+package import ServiceConfiguration
 internal import TLS
 
 /// What a running gateway's admin listener says of its readiness.
@@ -18,12 +18,23 @@ package struct Readiness: Sendable {
         guard let admin = configuration.admin else {
             throw StartError.configuration("the configuration has no admin address")
         }
+        return try await self.ask(
+            at: admin.address, identity: configuration.identity, peer: configuration.spiffeID)
+    }
+
+    /// Asks the service `peer` at the address of its admin listener, 5 s at most; by its own
+    /// certificate where that is no Unix socket.
+    ///
+    /// - Throws: Whatever kept it from answering.
+    package static func ask(
+        at address: ListenAddress, identity: IdentityConfiguration?, peer: SPIFFEID
+    ) async throws -> Readiness {
         var fetch: HTTPFetch
-        switch admin.address {
+        switch address {
         case .unix(let path):
             fetch = HTTPFetch("/readyz", at: .unix(path: path))
         case .ip(let address, let port):
-            guard let identity = configuration.identity else {
+            guard let identity else {
                 throw StartError.configuration("admin.address needs identity")
             }
             fetch = HTTPFetch(
@@ -32,7 +43,7 @@ package struct Readiness: Sendable {
                     trustRoots: identity.trustRoots,
                     identity: TLSCertificateFiles(
                         chain: identity.certificate.chain, key: identity.certificate.key),
-                    peer: .identity(configuration.spiffeID.text), minimumVersion: .tls13))
+                    peer: .identity(peer.text), minimumVersion: .tls13))
         }
         fetch.fields = [("host", "admin")]
         fetch.timeout = .seconds(5)

@@ -54,6 +54,15 @@ extension VaultConfiguration {
         }
     }
 
+    /// Where it can be asked for its health on this host.
+    package var healthAddress: ListenAddress {
+        if let adminSocket { return .unix(path: adminSocket) }
+        guard case .ip(let address, let port) = self.listeners[0],
+            address.bits == 0 || address == IPAddress(ipv4: 0)
+        else { return self.listeners[0] }
+        return .ip(IPAddress(ipv4: 0x7f00_0001), port: port)
+    }
+
     /// The files that are read again when they change.
     var watchedFiles: [String] {
         [self.identity.certificate.chain, self.identity.certificate.key, self.identity.trustRoots]

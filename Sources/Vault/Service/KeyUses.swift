@@ -1,6 +1,9 @@
 internal import ControlServer
 internal import Cryptography
+internal import Dispatch
+internal import Foundation
 internal import State
+internal import Synchronization
 
 /// Wraps and unwraps under keys.
 ///
@@ -13,7 +16,7 @@ struct KeyUses: Sendable {
         let body = try VaultJSON.read(KeyUseBody.self, request.control.body)
         let version = try self.version(request, operation)
         let secret = try Self.secret(body.value)
-        let wrapped = try OpenKey(version, self.store).wrap(secret, body)
+        let wrapped = try OpenKey(wrapping: version, self.store).wrap(secret, body)
         try self.store.audit(request, version)
         return self.answer(version, wrapped)
     }
@@ -22,7 +25,7 @@ struct KeyUses: Sendable {
     func unwrap(_ request: VaultRequest, _ operation: String) throws(VaultError) -> ControlAnswer {
         let body = try VaultJSON.read(KeyUseBody.self, request.control.body)
         let version = try self.version(request, operation)
-        let secret = try OpenKey(version, self.store).unwrap(body)
+        let secret = try OpenKey(unwrapping: version, self.store).unwrap(body)
         // Before the secret leaves: there is no use that the audit does not have.
         try self.store.audit(request, version)
         return self.answer(
@@ -36,36 +39,56 @@ struct KeyUses: Sendable {
             throw .badParameter("1 to \(Self.mostItems) items at a time.")
         }
         let newest = try self.version(request, "wrapKey")
-        let wrapping = OpenKey(newest, self.store)
-        var opened: [String: OpenKey] = [:]
-        var items: [KeyRewrapAnswer.Item] = []
-        for item in body.items {
-            do throws(VaultError) {
-                let key: OpenKey
-                if let known = opened[item.version] {
-                    key = known
-                } else {
-                    key = try self.older(item.version, request)
-                    opened[item.version] = key
-                }
-                let secret = try key.unwrap(item.use)
-                // The newest may be of another type.
-                let use = KeyUseBody(
-                    alg: wrapping.algorithm(like: item.alg), value: "", aad: item.aad)
-                let wrapped = try wrapping.wrap(secret, use)
-                items.append(
-                    KeyRewrapAnswer.Item(
-                        alg: wrapped.alg, value: wrapped.value, iv: wrapped.iv, aad: wrapped.aad,
-                        tag: wrapped.tag))
-            } catch {
-                // The rest of the batch is not to wait for one that is damaged.
-                if case .unavailable = error { throw error }
-                items.append(KeyRewrapAnswer.Item(error: error.result))
-            }
+        let wrapping = OpenKey(wrapping: newest, self.store)
+        var older: [String: Result<OpenKey, VaultError>] = [:]
+        for version in Set(body.items.map(\.version)) {
+            older[version] = Result { () throws(VaultError) in try self.older(version, request) }
         }
+        let items = try Self.rewrap(body.items, older, wrapping)
         try self.store.audit(request, newest)
         return VaultJSON.answer(
             200, KeyRewrapAnswer(kid: newest.id(self.store.baseURL), items: items))
+    }
+
+    /// Rewraps on as many threads as there are processors: nearly all of it is computing.
+    private static func rewrap(
+        _ items: [KeyRewrapBody.Item], _ older: [String: Result<OpenKey, VaultError>],
+        _ wrapping: OpenKey
+    ) throws(VaultError) -> [KeyRewrapAnswer.Item] {
+        let done = Mutex<[Int: Result<KeyRewrapAnswer.Item, VaultError>]>([:])
+        let threads = min(ProcessInfo.processInfo.activeProcessorCount, items.count)
+        DispatchQueue.concurrentPerform(iterations: threads) { thread in
+            for index in stride(from: thread, to: items.count, by: threads) {
+                let result = Result { () throws(VaultError) in
+                    try self.rewrap(items[index], older, wrapping)
+                }
+                done.withLock { $0[index] = result }
+            }
+        }
+        let results = done.withLock { $0 }
+        return try items.indices.map { (index) throws(VaultError) in
+            switch results[index] {
+            case .success(let item): return item
+            case .failure(.unavailable(let reason)): throw .unavailable(reason)
+            // The rest of the batch is not to wait for one that is damaged.
+            case .failure(let error): return KeyRewrapAnswer.Item(error: error.result)
+            case nil: preconditionFailure("each item was done by one of the threads")
+            }
+        }
+    }
+
+    private static func rewrap(
+        _ item: KeyRewrapBody.Item, _ older: [String: Result<OpenKey, VaultError>],
+        _ wrapping: OpenKey
+    ) throws(VaultError) -> KeyRewrapAnswer.Item {
+        guard let key = try older[item.version]?.get() else { throw .notFound(.key) }
+        let secret = try key.unwrap(item.use)
+        // The newest may be of another type.
+        let use = KeyUseBody(alg: wrapping.algorithm(like: item.alg), value: "", aad: item.aad)
+        let wrapped = try wrapping.wrap(secret, use)
+        return KeyRewrapAnswer.Item(
+            alg: wrapped.alg, value: wrapped.value, iv: wrapped.iv, aad: wrapped.aad,
+            tag: wrapped.tag)
     }
 
     /// The version that is asked for, if it may be used for this now.
@@ -88,7 +111,7 @@ struct KeyUses: Sendable {
         }
         guard let found else { throw .notFound(.key) }
         try found.checkUsable(at: request.now)
-        return OpenKey(found, self.store)
+        return try OpenKey(unwrapping: found, self.store)
     }
 
     private func answer(_ version: VaultVersion, _ result: KeyUseBody) -> ControlAnswer {

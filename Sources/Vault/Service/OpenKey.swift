@@ -1,22 +1,32 @@
 internal import Cryptography
 internal import State
 
-/// A version of a key, ready to be used by one request.
-final class OpenKey {
+/// A version of a key, ready to be used by one request, on as many threads as that takes.
+final class OpenKey: Sendable {
     private let version: VaultVersion
     private let store: VaultStore
-    /// Opened when it is first needed: wrapping needs the public half only.
-    private var privateKey: Box?
+    /// Nil for a key in the token, and where only the public half is needed.
+    private let privateKey: Box?
 
-    /// A PrivateKey, which cannot stand in an Optional of a class by itself.
-    private final class Box {
+    /// A PrivateKey, which cannot stand in an Optional by itself.
+    private final class Box: Sendable {
         let key: PrivateKey
         init(_ key: consuming PrivateKey) { self.key = key }
     }
 
-    init(_ version: VaultVersion, _ store: VaultStore) {
+    /// A key that can wrap.
+    init(wrapping version: VaultVersion, _ store: VaultStore) {
         self.version = version
         self.store = store
+        self.privateKey = nil
+    }
+
+    /// A key that can unwrap too.
+    init(unwrapping version: VaultVersion, _ store: VaultStore) throws(VaultError) {
+        self.version = version
+        self.store = store
+        self.privateKey =
+            version.protection == .token ? nil : Box(try Self.privateKey(version, store))
     }
 
     /// How it wraps if nothing else is said.
@@ -69,9 +79,9 @@ final class OpenKey {
                 throw VaultError(error)
             }
         }
-        let key = try self.openPrivateKey()
+        guard let privateKey else { preconditionFailure("the key was opened for wrapping only") }
         do throws(CryptographyError) {
-            return try key.key.unwrap(wrapped.rawSpan)
+            return try privateKey.key.unwrap(wrapped.rawSpan)
         } catch .notAuthentic {
             throw VaultError(.notAuthentic)
         } catch {
@@ -146,13 +156,12 @@ final class OpenKey {
         return (token, id)
     }
 
-    private func openPrivateKey() throws(VaultError) -> Box {
-        if let privateKey { return privateKey }
-        let pem = try self.store.open(self.version)
+    private static func privateKey(
+        _ version: VaultVersion, _ store: VaultStore
+    ) throws(VaultError) -> PrivateKey {
+        let pem = try store.open(version)
         do throws(CryptographyError) {
-            let box = Box(try PrivateKey(pem: pem))
-            self.privateKey = box
-            return box
+            return try PrivateKey(pem: pem)
         } catch {
             throw .unavailable("\(error)")
         }

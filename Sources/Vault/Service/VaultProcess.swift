@@ -25,6 +25,7 @@ package enum VaultProcess {
     ) async throws {
         let configuration = try VaultConfiguration.read(
             path: configurationPath, environment: environment)
+        try configuration.checkFiles()
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
         // First: it makes the vault's own identity where nobody else does.
         let service = try VaultService(configuration, logger: logger)
@@ -197,6 +198,20 @@ extension VaultConfiguration {
         tls.listener = "join"
         return tls
     }
+
+    /// Throws unless the process may open as many files as it may have connections.
+    fileprivate func checkFiles() throws {
+        let needed = self.connections * self.listenerCount + Self.reservedFiles
+        let files = FileDescriptorLimit.raise()
+        guard needed <= files else {
+            throw StartError.environment(
+                "limits.connections needs \(needed) open files, but the process may have \(files):"
+                    + " lower it, or raise the hard limit (ulimit -Hn, LimitNOFILE=)")
+        }
+    }
+
+    /// The state, its log, the root key, standard streams, event loops, a token's module.
+    private static var reservedFiles: Int { 64 }
 
     /// Throws if something is different in `new` that is fixed at the start.
     fileprivate func checkFixed(_ new: VaultConfiguration) throws {

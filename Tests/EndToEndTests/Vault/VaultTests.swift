@@ -34,7 +34,7 @@ struct VaultTests {
         vault.signal(SIGHUP)
         await vault.errors.wait { $0.contains("reload failed") }
         #expect(
-            vault.errors.value.contains("unknown right \\\"gett\\\"; did you mean \\\"get\\\"?"))
+            vault.errors.value.contains(#"unknown right "gett"; did you mean "get"?"#))
         try await stage.expect("rewrap")
         _ = try stage.materials.write(
             "vault.yaml", text.replacing("    keys: {\"log-*\": [get]}\n", with: ""))

@@ -1,9 +1,9 @@
 internal import Glibc
 
 /// How many files the process may have open.
-enum FileDescriptorLimit {
+package enum FileDescriptorLimit {
     /// Raises the soft limit to the hard one and returns it.
-    static func raise() -> Int {
+    package static func raise() -> Int {
         var limit = rlimit()
         guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
             return 1024

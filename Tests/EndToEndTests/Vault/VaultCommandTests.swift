@@ -1,0 +1,61 @@
+import Foundation
+import Testing
+
+/// The commands that ask a vault, or look at its configuration.
+@Suite("Vault commands", .serialized, .timeLimit(.minutes(5)))
+struct VaultCommandTests {
+    @Test("secrets are set from files, listed without their values, and deleted")
+    func secrets() async throws {
+        let stage = try await VaultStage.make()
+        let vault = try await stage.start()
+        let folder = stage.materials.path
+        let ask = { (peer: String, arguments: [String]) in
+            try await GatewayProcess.run(
+                ["secrets"] + arguments + [
+                    "--vault", "https://127.0.0.1:\(stage.port)", "--trust-roots",
+                    stage.materials.root, "--chain", "\(folder)/\(peer).pem", "--key",
+                    "\(folder)/\(peer).key",
+                ])
+        }
+        try stage.materials.write("value", "planted\n", mode: 0o600)
+        let set = try await ask("operator", ["set", "one", "--file", "\(folder)/value"])
+        #expect(set.output.hasPrefix("https://127.0.0.1:\(stage.port)/secrets/one/"), "\(set)")
+        let listed = try await ask("operator", ["list"])
+        #expect(listed.output == "one\tenabled\n")
+        let forbidden = try await ask("reader", ["list"])
+        #expect(forbidden.code == 1)
+        #expect(forbidden.errors.contains("Forbidden"))
+        let deleted = try await ask("operator", ["delete", "one", "--purge"])
+        #expect(deleted.code == 0, "\(deleted)")
+        #expect(try await ask("operator", ["list"]).output == "")
+        let bad = try await ask("operator", ["set", "a/b", "--file", "\(folder)/value"])
+        #expect(bad.code == 2)
+        try stage.materials.write("value", "planted", mode: 0o644)
+        let open = try await ask("operator", ["set", "one", "--file", "\(folder)/value"])
+        #expect(open.code == 3 && open.errors.contains("chmod 600"), "\(open)")
+        await vault.end()
+        let gone = try await ask("operator", ["list"])
+        #expect(gone.code == 3)
+    }
+
+    @Test("check reads a vault's configuration, and health asks it, with a socket and without")
+    func health() async throws {
+        let stage = try await VaultStage.make()
+        let health = { try await GatewayProcess.run(["health", "--config", stage.configuration]) }
+        let checked = try await GatewayProcess.run(["check", "--config", stage.configuration])
+        #expect(checked.code == 0 && checked.output == "ok\n", "\(checked)")
+        #expect(try await health().code == 3)
+        let vault = try await stage.start()
+        #expect(try await health().output.contains(#""status":"ready""#))
+        await vault.end()
+        let text = try String(contentsOfFile: stage.configuration, encoding: .utf8)
+        try stage.materials.write("vault.yaml", text + "admin: {address: \"unix:admin.sock\"}\n")
+        let other = try await stage.start()
+        _ = await other.errors.wait { $0.contains("admin.sock") }
+        #expect(try await health().output.contains(#""status":"ready""#))
+        await other.end()
+        try stage.materials.write("vault.yaml", text.replacing("state: state\n", with: ""))
+        let wrong = try await GatewayProcess.run(["check", "--config", stage.configuration])
+        #expect(wrong.code == 1 && wrong.output.contains("missing key \"state\""), "\(wrong)")
+    }
+}
