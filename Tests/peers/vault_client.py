@@ -369,6 +369,8 @@ def case_audit():
     found(writer, "unwrapKey", "keys/log-a/", "AccessDenied")
     found("spiffe://test.local/rewrap/main", "rewrap", "keys/log-rewrap/", "done")
     assert "planted" not in repr(audit())
+    assert max(len(row[2]) for row in audit()) < 200
+    found(operator, "get", "keys/?", "BadParameter")
 
 
 def case_token():
@@ -510,6 +512,14 @@ def case_events():
     while quiet.beats < 2:
         line = next(quiet.lines)
         quiet.beats += line.startswith(b":")
+
+
+def case_hold():
+    """A stream that is open when the vault is told to stop ends as a whole answer does."""
+    stream = Events("reader")
+    open(f"{folder}/holding", "w").close()
+    for line in stream.lines:
+        assert line == b"" or line.startswith((b":", b"retry")), line
 
 
 for name in sys.argv[4:]:

@@ -31,7 +31,10 @@ struct VaultRequest: Sendable {
 
     /// What goes into the audit, with the version it turned out to be.
     func use(_ version: String? = nil) -> VaultUse {
-        let parts = [self.kind.collection, self.name, version ?? self.version ?? ""]
+        // What could be no name is not kept: it is as long as its sender liked.
+        let parts = [self.kind.collection, self.name, version ?? self.version ?? ""].map {
+            $0.isEmpty || VaultName.isValid($0) ? $0 : "?"
+        }
         return VaultUse(
             actor: self.identity.text, serial: self.serial, action: self.right.rawValue,
             subject: parts.filter { !$0.isEmpty }.joined(separator: "/"))

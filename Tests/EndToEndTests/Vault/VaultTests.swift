@@ -41,6 +41,12 @@ struct VaultTests {
         vault.signal(SIGHUP)
         await vault.errors.wait { $0.contains("reloaded") }
         try await stage.expect("revoked")
-        await vault.end()
+        async let holding: Void = stage.expect("hold")
+        #expect(
+            try await eventually(.seconds(60)) {
+                FileManager.default.fileExists(atPath: "\(stage.materials.path)/holding")
+            })
+        #expect(await vault.end() == 0)
+        try await holding
     }
 }
