@@ -1,5 +1,6 @@
 import Cryptography
 import Foundation
+import KeyVault
 import ServiceConfiguration
 import State
 import Testing
@@ -110,6 +111,55 @@ struct VaultConfigurationTests {
             "keys: {\"log-*\": [get, wrapKey]}",
             with: "may_wrap_and_unwrap: true\n    keys: {\"log-*\": [unwrapKey, wrapKey]}")
         #expect(folder.problems(said) == [])
+    }
+
+    @Test("a vault that issues identities makes its own, and says where services join")
+    func identities() throws {
+        let folder = try Folder()
+        let read = try folder.read(
+            Self.issuing(
+                #"join_address: "127.0.0.1:7444", certificate_minutes: 15, dns_names: [a.example]"#)
+        )
+        #expect(read.identities.leafSeconds == 900 && read.identities.rejoinSeconds == 604_800)
+        #expect(read.identities.dnsNames == ["a.example"])
+        #expect(read.identity.certificate.key == "\(folder.path)/state/identity/current/key.pem")
+        #expect(
+            read.location
+                == VaultLocation(
+                    joinURL: "https://127.0.0.1:7444", vaultURL: "https://vault.example.com:7443",
+                    vaultIdentity: read.spiffeID))
+        let other = try folder.read(
+            Self.issuing(#"join_address: "0.0.0.0:7444", join_url: "https://a.example""#))
+        #expect(other.location?.joinURL == "https://a.example")
+    }
+
+    @Test(
+        "what a vault cannot issue is refused by name",
+        arguments: [
+            ("certificate_minutes: 60", "missing key \"join_address\""),
+            (#"join_address: "0.0.0.0:7444""#, "say by \"join_url\" what they use"),
+            (#"join_address: "unix:a.sock""#, "it needs an IP address and port"),
+            (#"join_address: "127.0.0.1:1", certificate_minutes: 14"#, "out of range: 15 to 1440"),
+            (#"join_address: "127.0.0.1:1", rejoin_window_days: 31"#, "out of range: 0 to 30"),
+            (#"join_address: "127.0.0.1:1", dns_names: ["a b"]"#, "is not a host name"),
+            (#"join_adress: "127.0.0.1:1""#, "did you mean \"join_address\"?"),
+        ])
+    func identityProblems(_ text: String, _ problem: String) throws {
+        let problems = try Folder().problems(Self.issuing(text))
+        #expect(problems.contains { $0.contains(problem) }, "\(problems)")
+    }
+
+    @Test("an identity of files beside one the vault makes is refused")
+    func twoIdentities() throws {
+        let text = Self.valid + #"identities: {join_address: "127.0.0.1:1"}"# + "\n"
+        let problems = try Folder().problems(text)
+        #expect(problems.contains { $0.contains("leave out \"identity\"") }, "\(problems)")
+    }
+
+    private static func issuing(_ identities: String) -> String {
+        self.valid.replacing(
+            "identity: {chain: vault.pem, key: vault.key, trust_roots: root.pem}",
+            with: "identities: {\(identities)}")
     }
 
     /// A folder with a vault's certificate and keys, removed at the end.
