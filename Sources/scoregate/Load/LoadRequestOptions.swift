@@ -77,6 +77,7 @@ struct LoadRequestOptions: ParsableArguments {
         plan.api = self.api
         if plan.target.path == "/", let path = self.api.path(model: self.model) {
             plan.target.path = path
+            plan.target.url += (plan.target.url.hasSuffix("/") ? "" : "/") + path.dropFirst()
         }
         if let slo { plan.serviceLevel = try ServiceLevel(slo) }
     }

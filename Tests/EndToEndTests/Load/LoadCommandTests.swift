@@ -231,6 +231,113 @@ struct LoadCommandTests {
     }
 }
 
+/// Several runs, a run that is ended early, and the example.
+struct LoadRunsTests {
+    private static func withModel(_ body: (_ url: String) async throws -> Void) async throws {
+        let backend = try await RecordingBackend.start(.loopback)
+        do {
+            try await body(backend.url)
+        } catch {
+            await backend.stop()
+            throw error
+        }
+        await backend.stop()
+    }
+
+    @Test("two URLs are asked in turn, and no key goes to the second")
+    func versus() async throws {
+        let stage = try await Stage.start(StageSetup(isBackendEncrypted: false))
+        let key = try stage.materials.write("load.key", stage.key, mode: 0o600)
+        let json = "\(stage.materials.path)/versus.json"
+        let host = String(stage.backend.url.dropFirst("http://".count))
+        let outcome = try await GatewayProcess.run([
+            "load", "https://localhost:\(stage.port)/score", "--ca", stage.materials.root,
+            "--key-file", key, "--vs", stage.backend.url + "/score", "--vs-no-key", "--rounds", "2",
+            "--rate", "40", "--duration", "1s", "--maximum-lag", "1h", "--json", json,
+        ])
+        await stage.stop()
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        #expect(outcome.output.contains("2 rounds of A B"))
+        let data = try Data(contentsOf: URL(fileURLWithPath: json))
+        let report = try #require(JSONSerialization.jsonObject(with: data) as? [String: Any])
+        #expect((report["rounds"] as? [Any])?.count == 2)
+        let direct = stage.backend.connections.value.flatMap(\.requests)
+            .filter { $0["host"] == host }
+        #expect(direct.count == 80)
+        #expect(direct.allSatisfy { $0["authorization"] == nil })
+    }
+
+    @Test("the search for the highest rate needs a limit, and says what it found")
+    func findMaximum() async throws {
+        try await Self.withModel { url in
+            let limitless = try await GatewayProcess.run(["load", url, "--find-max"])
+            #expect(limitless.code == 2)
+            #expect(limitless.errors.contains("--find-max needs to know"))
+            let impossible = try await GatewayProcess.run([
+                "load", url, "--find-max", "--rate", "4", "--duration", "500ms", "--maximum-lag",
+                "1h",
+                "--fail-if", "mean>1us",
+            ])
+            #expect(impossible.code == 1)
+            #expect(impossible.output.contains("no rate keeps it"))
+        }
+    }
+
+    @Test("SIGINT ends a run early, and what was found is printed")
+    func interrupted() async throws {
+        try await Self.withModel { url in
+            let outcome = try await Command.run(
+                "/usr/bin/timeout",
+                [
+                    "--preserve-status", "--kill-after=60", "--signal=INT", "4",
+                    GatewayProcess.executable.path, "load", url, "--rate", "50", "--duration",
+                    "10m",
+                    "--maximum-lag", "1h",
+                ])
+            #expect(outcome.code == 1, "\(outcome.errors)")
+            #expect(outcome.output.contains("ended before its time"))
+            #expect(outcome.output.contains("completed"))
+        }
+    }
+
+    @Test("a key is not sent in the clear to another machine")
+    func plaintextKey() async throws {
+        let materials = try Materials()
+        let key = try materials.write("load.key", "secret", mode: 0o600)
+        let outcome = try await GatewayProcess.run([
+            "load", "http://192.0.2.1/", "--key-file", key,
+        ])
+        #expect(outcome.code == 2)
+        #expect(outcome.errors.contains("a key is not sent without TLS"))
+    }
+
+    @Test("examples/load-test tests three real model servers")
+    func example() async throws {
+        for environment in ["azureml", "triton", "llama"]
+        where !FileManager.default.fileExists(atPath: "\(testCache)/\(environment)") {
+            print("SKIPPED: \(environment) is not installed (Tests/setup components)")
+            return
+        }
+        let materials = try Materials()
+        let outcome = try await Command.run(
+            "/usr/bin/env",
+            [
+                "SCOREGATE=\(GatewayProcess.executable.path)", "REPORTS=\(materials.path)/reports",
+                "SECONDS_EACH=2", "RATE=5", "MAXIMUM_LAG=1h", "timeout", "--kill-after=10", "300",
+                "\(repository)/examples/load-test/run", "--once",
+            ])
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        for server in ["azureml", "triton", "llama"] {
+            let data = try Data(
+                contentsOf: URL(fileURLWithPath: "\(materials.path)/reports/\(server).json"))
+            let report = try #require(JSONSerialization.jsonObject(with: data) as? [String: Any])
+            let counts = try #require(report["counts"] as? [String: Int])
+            #expect(counts["failed"] == 0)
+            #expect(counts["completed", default: 0] > 0)
+        }
+    }
+}
+
 /// What `scoregate load` says when it cannot begin.
 struct LoadRefusalTests {
     private static let url = "http://127.0.0.1:9/"
