@@ -90,74 +90,33 @@ struct RSANumbers: Codable {
     let e: String
 }
 
-/// A version of a key.
-struct KeyAnswer: Encodable {
-    struct Key: Encodable {
-        let kid: String
-        let type: String
-        let operations: [String]
-        let n: String?
-        let e: String?
-
-        private enum CodingKeys: String, CodingKey {
-            case kid
-            case type = "kty"
-            case operations = "key_ops"
-            case n
-            case e
-        }
-    }
-
-    let key: Key
-    let attributes: AttributesAnswer
-    let tags: [String: String]
-    let recoveryId: String?
-    let deletedDate: Int64?
-    let scheduledPurgeDate: Int64?
+/// A key itself, as RFC 7517 has it.
+struct KeyBody: Encodable {
+    let kid: String
+    let type: String
+    let operations: [String]
+    let n: String?
+    let e: String?
 
     init(_ version: VaultVersion, _ baseURL: String) {
         let numbers = version.rsaNumbers
-        self.key = Key(
-            kid: version.id(baseURL), type: version.keyType ?? "",
-            operations: version.keyOperations,
-            n: numbers?.n, e: numbers?.e)
-        self.attributes = AttributesAnswer(version)
-        self.tags = version.tags
-        let deletion = DeletionAnswer(version, baseURL)
-        self.recoveryId = deletion?.recoveryId
-        self.deletedDate = deletion?.deletedDate
-        self.scheduledPurgeDate = deletion?.scheduledPurgeDate
+        self.kid = version.id(baseURL)
+        self.type = version.keyType ?? ""
+        self.operations = version.keyOperations
+        self.n = numbers?.n
+        self.e = numbers?.e
     }
-}
 
-/// A key in a list.
-struct KeyItem: Encodable {
-    let kid: String
-    let attributes: AttributesAnswer
-    let tags: [String: String]
-    let recoveryId: String?
-    let deletedDate: Int64?
-    let scheduledPurgeDate: Int64?
-
-    /// It stands for one version, or for the name.
-    init(_ version: VaultVersion, _ baseURL: String, hasVersion: Bool) {
-        self.kid = hasVersion ? version.id(baseURL) : version.nameID(baseURL)
-        self.attributes = AttributesAnswer(version)
-        self.tags = version.tags
-        let deletion = DeletionAnswer(version, baseURL)
-        self.recoveryId = deletion?.recoveryId
-        self.deletedDate = deletion?.deletedDate
-        self.scheduledPurgeDate = deletion?.scheduledPurgeDate
+    private enum CodingKeys: String, CodingKey {
+        case kid
+        case type = "kty"
+        case operations = "key_ops"
+        case n
+        case e
     }
 }
 
 extension VaultVersion {
-    /// The id of the key or secret.
-    func nameID(_ baseURL: String) -> String { "\(baseURL)/\(self.kind.collection)/\(self.name)" }
-
-    /// The id of the version.
-    func id(_ baseURL: String) -> String { "\(self.nameID(baseURL))/\(self.version)" }
-
     /// The public half of an RSA key; nil for another.
     var rsaNumbers: RSANumbers? {
         self.publicKey.flatMap { try? JSONDecoder().decode(RSANumbers.self, from: Data($0.utf8)) }

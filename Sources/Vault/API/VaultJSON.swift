@@ -82,24 +82,9 @@ struct AttributesAnswer: Encodable {
     }
 }
 
-/// What is added where a key or secret is deleted.
-struct DeletionAnswer {
-    let recoveryId: String
-    let deletedDate: Int64
-    let scheduledPurgeDate: Int64
-
-    init?(_ version: VaultVersion, _ baseURL: String) {
-        guard let deleted = version.deletedMilliseconds, let purge = version.purgeMilliseconds
-        else { return nil }
-        self.recoveryId = "\(baseURL)/deleted\(version.kind.collection)/\(version.name)"
-        self.deletedDate = deleted / 1000
-        self.scheduledPurgeDate = purge / 1000
-    }
-}
-
 /// One page of a list.
-struct ListAnswer<Item: Encodable>: Encodable {
-    let value: [Item]
+struct ListAnswer: Encodable {
+    let value: [ItemBody]
     let nextLink: String?
 }
 

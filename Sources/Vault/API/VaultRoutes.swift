@@ -31,25 +31,22 @@ extension VaultService {
     }
 
     private var keyRoutes: [ControlRoute] {
-        let keys = KeyOperations(store: self.store) { self.allows($0, .key, $1, $2) }
+        let keys = KeyOperations(store: self.store)
+        let items = ItemOperations(store: self.store, allows: self.allows)
         return [
             self.route(.post, "/keys/:name/create", .key, .create, body: true, keys.create),
             self.route(.post, "/keys/:name/rotate", .key, .rotate, keys.rotate),
-            self.route(.get, "/keys", .key, .list) { request throws(VaultError) in
-                try keys.list(request, isDeleted: false)
-            },
+            self.route(.get, "/keys", .key, .list, items.list),
             self.route(.get, "/keys/:name", .key, .get, keys.get),
-            self.route(.get, "/keys/:name/versions", .key, .get, keys.versions),
+            self.route(.get, "/keys/:name/versions", .key, .get, items.versions),
             self.route(.get, "/keys/:name/:version", .key, .get, keys.get),
             self.route(.patch, "/keys/:name", .key, .update, body: true, keys.update),
             self.route(.patch, "/keys/:name/:version", .key, .update, body: true, keys.update),
-            self.route(.delete, "/keys/:name", .key, .delete, keys.delete),
-            self.route(.get, "/deletedkeys", .key, .list) { request throws(VaultError) in
-                try keys.list(request, isDeleted: true)
-            },
-            self.route(.get, "/deletedkeys/:name", .key, .get, keys.getDeleted),
-            self.route(.post, "/deletedkeys/:name/recover", .key, .recover, keys.recover),
-            self.route(.delete, "/deletedkeys/:name", .key, .purge, keys.purge),
+            self.route(.delete, "/keys/:name", .key, .delete, items.delete),
+            self.route(.get, "/deletedkeys", .key, .list, items.listDeleted),
+            self.route(.get, "/deletedkeys/:name", .key, .get, items.getDeleted),
+            self.route(.post, "/deletedkeys/:name/recover", .key, .recover, items.recover),
+            self.route(.delete, "/deletedkeys/:name", .key, .purge, items.purge),
         ]
     }
 
@@ -79,26 +76,23 @@ extension VaultService {
     }
 
     private var secretRoutes: [ControlRoute] {
-        let secrets = SecretOperations(store: self.store) { self.allows($0, .secret, $1, $2) }
+        let secrets = SecretOperations(store: self.store)
+        let items = ItemOperations(store: self.store, allows: self.allows)
         return [
             self.route(.put, "/secrets/:name", .secret, .set, body: true, secrets.set),
-            self.route(.get, "/secrets", .secret, .list) { request throws(VaultError) in
-                try secrets.list(request, isDeleted: false)
-            },
+            self.route(.get, "/secrets", .secret, .list, items.list),
             self.route(.get, "/secrets/:name", .secret, .get, secrets.get),
-            self.route(.get, "/secrets/:name/versions", .secret, .list, secrets.versions),
+            self.route(.get, "/secrets/:name/versions", .secret, .list, items.versions),
             self.route(.get, "/secrets/:name/:version", .secret, .get, secrets.get),
             self.route(.patch, "/secrets/:name", .secret, .update, body: true, secrets.update),
             self.route(
                 .patch, "/secrets/:name/:version", .secret, .update, body: true, secrets.update),
-            self.route(.delete, "/secrets/:name", .secret, .delete, secrets.delete),
-            self.route(.get, "/deletedsecrets", .secret, .list) { request throws(VaultError) in
-                try secrets.list(request, isDeleted: true)
-            },
-            self.route(.get, "/deletedsecrets/:name", .secret, .list, secrets.getDeleted),
+            self.route(.delete, "/secrets/:name", .secret, .delete, items.delete),
+            self.route(.get, "/deletedsecrets", .secret, .list, items.listDeleted),
+            self.route(.get, "/deletedsecrets/:name", .secret, .list, items.getDeleted),
             self.route(
-                .post, "/deletedsecrets/:name/recover", .secret, .recover, secrets.recover),
-            self.route(.delete, "/deletedsecrets/:name", .secret, .purge, secrets.purge),
+                .post, "/deletedsecrets/:name/recover", .secret, .recover, items.recover),
+            self.route(.delete, "/deletedsecrets/:name", .secret, .purge, items.purge),
         ]
     }
 

@@ -8,8 +8,6 @@ internal import State
 /// Each operation answers one request that the policy has let in; it blocks on the disk.
 struct KeyOperations: Sendable {
     let store: VaultStore
-    /// Whether the peer may do something with a key of another name.
-    let allows: @Sendable (VaultRight, String, SPIFFEID) -> Bool
 
     func create(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
         let body = try VaultJSON.read(KeyCreateBody.self, request.control.body)
@@ -44,7 +42,7 @@ struct KeyOperations: Sendable {
     private func make(
         _ version: VaultVersion, _ type: KeyType, _ request: VaultRequest, event: String
     ) throws(VaultError) -> ControlAnswer {
-        if let made = try self.store.made(by: request) { return self.answer(made) }
+        if let made = try self.store.made(by: request) { return self.store.answer(made) }
         var version = version
         let sealed = try type.make(&version, self.store.sealing)
         let added: VaultVersion
@@ -59,11 +57,11 @@ struct KeyOperations: Sendable {
         } else {
             self.store.discard(version, sealed)
         }
-        return self.answer(added)
+        return self.store.answer(added)
     }
 
     func get(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
-        self.answer(try self.store.find(request))
+        self.store.answer(try self.store.find(request))
     }
 
     func update(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
@@ -83,50 +81,7 @@ struct KeyOperations: Sendable {
             default: "updated"
             }
         self.store.events.changed(updated, to: state)
-        return self.answer(updated)
-    }
-
-    func list(_ request: VaultRequest, isDeleted: Bool) throws(VaultError) -> ControlAnswer {
-        let page = try self.store.list(request, isDeleted: isDeleted) { name in
-            self.allows(request.right, name, request.identity)
-        }
-        return VaultJSON.answer(
-            200,
-            ListAnswer(
-                value: page.items.map { KeyItem($0, self.store.baseURL, hasVersion: false) },
-                nextLink: self.store.nextLink(request, page.next)))
-    }
-
-    func versions(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
-        let page = try self.store.versions(request)
-        return VaultJSON.answer(
-            200,
-            ListAnswer(
-                value: page.items.map { KeyItem($0, self.store.baseURL, hasVersion: true) },
-                nextLink: self.store.nextLink(request, page.next)))
-    }
-
-    func delete(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
-        self.answer(try self.store.delete(request))
-    }
-
-    func getDeleted(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
-        self.answer(try self.store.findDeleted(request))
-    }
-
-    func recover(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
-        self.answer(try self.store.recover(request))
-    }
-
-    func purge(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
-        try self.store.purge(.key, request.name, now: request.now, request.use())
-        return ControlAnswer(status: 204, contentType: "application/json", body: .bytes([]))
-    }
-
-    private func answer(_ version: VaultVersion) -> ControlAnswer {
-        var answer = VaultJSON.answer(200, KeyAnswer(version, self.store.baseURL))
-        answer.fields["ETag"] = "\"\(version.revision)\""
-        return answer
+        return self.store.answer(updated)
     }
 
     /// What a key may be used for: what is asked, or all there is.

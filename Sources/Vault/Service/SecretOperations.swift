@@ -7,8 +7,6 @@ internal import State
 /// Each operation answers one request that the policy has let in; it blocks on the disk.
 struct SecretOperations: Sendable {
     let store: VaultStore
-    /// Whether the peer may do something with a secret of another name.
-    let allows: @Sendable (VaultRight, String, SPIFFEID) -> Bool
 
     func set(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
         let body = try VaultJSON.read(SecretSetBody.self, request.control.body)
@@ -16,7 +14,7 @@ struct SecretOperations: Sendable {
             throw .badParameter("value has 1 to \(Self.maximumBytes) bytes.")
         }
         if let made = try self.store.made(by: request) {
-            return self.answer(made, value: body.value)
+            return self.store.answer(made, value: body.value)
         }
         var version = VaultVersion(
             kind: .secret, name: request.name, version: try VaultVersion.newName(),
@@ -26,7 +24,7 @@ struct SecretOperations: Sendable {
         version.tags = try VaultTags.checked(body.tags ?? [:])
         let sealed = try self.store.sealing.seal(
             SecretBytes(of: Array(body.value.utf8)), of: version)
-        return self.answer(
+        return self.store.answer(
             try self.store.add(version, sealed: sealed, request), value: body.value)
     }
 
@@ -36,7 +34,7 @@ struct SecretOperations: Sendable {
         let value = try self.store.open(version)
         // Before the secret leaves: there is no use that the audit does not have.
         try self.store.audit(request, version)
-        return self.answer(version, value: String(decoding: value.bytes.array, as: UTF8.self))
+        return self.store.answer(version, value: String(decoding: value.bytes.array, as: UTF8.self))
     }
 
     func update(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
@@ -45,51 +43,7 @@ struct SecretOperations: Sendable {
         if let type = try Self.checked(body.contentType) { version.contentType = type }
         try body.attributes?.apply(to: &version)
         if let tags = body.tags { version.tags = try VaultTags.checked(tags) }
-        return self.answer(try self.store.update(version, request))
-    }
-
-    func list(_ request: VaultRequest, isDeleted: Bool) throws(VaultError) -> ControlAnswer {
-        let page = try self.store.list(request, isDeleted: isDeleted) { name in
-            self.allows(request.right, name, request.identity)
-        }
-        return VaultJSON.answer(
-            200,
-            ListAnswer(
-                value: page.items.map { SecretAnswer($0, self.store.baseURL, hasVersion: false) },
-                nextLink: self.store.nextLink(request, page.next)))
-    }
-
-    func versions(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
-        let page = try self.store.versions(request)
-        return VaultJSON.answer(
-            200,
-            ListAnswer(
-                value: page.items.map { SecretAnswer($0, self.store.baseURL, hasVersion: true) },
-                nextLink: self.store.nextLink(request, page.next)))
-    }
-
-    func delete(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
-        self.answer(try self.store.delete(request))
-    }
-
-    func getDeleted(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
-        self.answer(try self.store.findDeleted(request))
-    }
-
-    func recover(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
-        self.answer(try self.store.recover(request))
-    }
-
-    func purge(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
-        try self.store.purge(.secret, request.name, now: request.now, request.use())
-        return ControlAnswer(status: 204, contentType: "application/json", body: .bytes([]))
-    }
-
-    private func answer(_ version: VaultVersion, value: String? = nil) -> ControlAnswer {
-        var answer = VaultJSON.answer(
-            200, SecretAnswer(version, self.store.baseURL, value: value, hasVersion: true))
-        answer.fields["ETag"] = "\"\(version.revision)\""
-        return answer
+        return self.store.answer(try self.store.update(version, request))
     }
 
     private static func checked(_ contentType: String?) throws(VaultError) -> String? {
