@@ -39,6 +39,15 @@ package import NIOCore
         }
     }
 
+    /// Appends `bytes`, for instance of a secret.
+    package mutating func append(_ bytes: RawSpan) {
+        guard bytes.byteCount > 0 else { return }
+        unsafe bytes.withUnsafeBytes { source in
+            guard let base = source.baseAddress else { return }
+            unsafe self.append(base, source.count)
+        }
+    }
+
     /// Appends the bytes of `buffer`.
     package mutating func append(_ buffer: ByteBuffer) {
         self.append(buffer.readableBytesUInt8Span)

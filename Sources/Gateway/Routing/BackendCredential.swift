@@ -17,17 +17,7 @@ final class BackendCredential: Sendable {
         self.scheme = configuration.scheme.map { Array("\($0) ".utf8) } ?? []
         let file = configuration.file
         do throws(CryptographyError) {
-            let contents = try SecretBytes(contentsOf: file, maximum: Self.maximumBytes)
-            var count = contents.count
-            for end in [UInt8(ascii: "\n"), UInt8(ascii: "\r")]
-            where count > 0 && contents.bytes[byte: count - 1] == end {
-                count -= 1
-            }
-            guard count > 0 else { throw .file(path: file, problem: .empty) }
-            for index in 0..<count where !(0x21...0x7e ~= contents.bytes[byte: index]) {
-                throw .malformed("it holds something else than visible ASCII")
-            }
-            self.secret = try SecretBytes(copying: contents.bytes.extracting(first: count))
+            self.secret = try SecretBytes(wordIn: file, maximum: Self.maximumBytes)
         } catch .file(_, let problem) {
             throw .environment("the credential in \(file) cannot be used: \(problem)")
         } catch {
@@ -48,7 +38,7 @@ final class BackendCredential: Sendable {
     }
 
     private static func write(_ secret: borrowing SecretBytes, to output: inout ByteWriter) {
-        for index in 0..<secret.count { output.append(secret.bytes[byte: index]) }
+        output.append(secret.bytes)
     }
 
     /// 8 KiB: tokens of identity providers have two or three.
