@@ -119,7 +119,8 @@ internal import COpenSSL
         _ secret: UnsafeRawBufferPointer, _ salt: RawSpan, _ information: RawSpan,
         isExpandOnly: Bool, into output: UnsafeMutableRawBufferPointer
     ) -> Bool {
-        unsafe EVP_KDF_CTX_reset(self.context)
+        // The context has a copy of the secret, which it wipes with its other parameters.
+        defer { unsafe EVP_KDF_CTX_reset(self.context) }
         return unsafe salt.withUnsafeBytes { salt in
             unsafe information.withUnsafeBytes { information in
                 unsafe COpenSSL_HKDF_derive(
