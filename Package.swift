@@ -123,8 +123,10 @@ let package = Package(
         .testTarget(
             name: "KeyVaultTests",
             dependencies: [
-                "KeyVault", "State", "Cryptography",
+                "KeyVault", "State", "HTTPTransport", "TLS", "Cryptography",
                 .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: strict),
         .testTarget(
             name: "TLSTests",

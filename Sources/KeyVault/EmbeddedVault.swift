@@ -11,6 +11,8 @@ package final class EmbeddedVault: WrappingKeyVault {
     /// As the key ring has it.
     package static let providerName = "embedded"
     package var provider: String { Self.providerName }
+    /// Whoever has state and root key has every right.
+    package var unwrapsWhatItWraps: Bool { true }
 
     private let store: StateStore
     private let rootKeyPath: String

@@ -9,6 +9,8 @@ package import Cryptography
 package protocol WrappingKeyVault: Sendable {
     /// Which kind of vault this is, as the key ring has it.
     var provider: String { get }
+    /// Whether who wraps may also unwrap, so that what was wrapped is tried at once.
+    var unwrapsWhatItWraps: Bool { get }
 
     /// The newest version of a key, which wraps from now on.
     ///
@@ -48,4 +50,40 @@ package protocol WrappingKeyVault: Sendable {
     func unwrap(
         _ wrapped: [UInt8], under id: String, _ algorithm: WrappingAlgorithm, _ name: String
     ) async throws(KeyVaultError) -> SecretBytes
+
+    /// Wraps anew what ``wrap(_:under:_:)`` made, inside the vault: this process sees no secret.
+    ///
+    /// - Parameters:
+    ///   - old: The wrapped forms.
+    ///   - key: The version to wrap them under.
+    ///   - name: The key's name.
+    /// - Returns: The new forms, or why there is none; nil where the vault has no such operation.
+    /// - Throws: As ``unwrap(_:under:_:_:)``.
+    func rewrap(
+        _ old: [WrappedSecret], to key: WrappingKey, _ name: String
+    ) async throws(KeyVaultError) -> [Result<[UInt8], KeyVaultError>]?
+}
+
+extension WrappingKeyVault {
+    /// A vault without the operation.
+    package func rewrap(
+        _ old: [WrappedSecret], to key: WrappingKey, _ name: String
+    ) async throws(KeyVaultError) -> [Result<[UInt8], KeyVaultError>]? { nil }
+}
+
+/// A secret in the form that a vault gave it.
+package struct WrappedSecret: Sendable, Equatable {
+    /// The wrapped form.
+    package let wrapped: [UInt8]
+    /// The version that wrapped it.
+    package let id: String
+    /// How.
+    package let algorithm: WrappingAlgorithm
+
+    /// The form with these values.
+    package init(wrapped: [UInt8], under id: String, _ algorithm: WrappingAlgorithm) {
+        self.wrapped = wrapped
+        self.id = id
+        self.algorithm = algorithm
+    }
 }

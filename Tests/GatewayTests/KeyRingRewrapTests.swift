@@ -72,8 +72,9 @@ import Testing
 
         func run(_ vault: (any WrappingKeyVault)? = nil) async throws -> RewrapOutcome {
             try await KeyRingRewrap(
-                vault: vault ?? self.vault, store: self.store, keyRing: self.keyRing
-            ).run(self.streamID, "iris") { _, _ in }
+                key: EndpointWrappingKey(vault ?? self.vault, "iris"), store: self.store,
+                keyRing: self.keyRing
+            ).run(self.streamID) { _, _ in }
         }
 
         deinit { try? FileManager.default.removeItem(atPath: self.path) }
@@ -90,6 +91,7 @@ import Testing
         }
 
         var provider: String { self.vault.provider }
+        var unwrapsWhatItWraps: Bool { true }
 
         func current(_ name: String) throws(KeyVaultError) -> WrappingKey {
             try self.vault.current(name)
@@ -170,7 +172,7 @@ import Testing
         try ring.keyRing.store(swapped)
         let outcome = try await ring.run()
         #expect(outcome.rewrapped == 2)
-        #expect(outcome.unreadable[ring.ids[0]] == "it was wrapped for another entry")
+        #expect(outcome.unreadable[ring.ids[0]] == "\(KeyVaultError.notAuthentic)")
         #expect(try ring.keyRing.entry(ring.ids[0]) == swapped)
     }
 }

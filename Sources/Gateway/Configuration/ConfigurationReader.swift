@@ -14,9 +14,9 @@ struct ConfigurationReader {
         let keys = [
             "trust_domain", "service", "state", "root_key", "workers", "access_log",
             "drain_timeout_ms", "trusted_proxies", "limits", "listeners", "admin", "identity",
-            "endpoints", "log",
+            "endpoints", "log", "vault", "azure",
         ]
-        guard let root = root.mapping(keys: keys, later: ["vault"]) else { return nil }
+        guard let root = root.mapping(keys: keys) else { return nil }
         let trustDomain = self.files.trustDomain(root["trust_domain"])
         let service =
             root["service"].map { self.files.service($0, among: [.gateway, .agent]) }
@@ -32,12 +32,14 @@ struct ConfigurationReader {
             root.required("listeners"), isAgent: isAgent, identity: identity,
             trustsProxies: proxies?.isEmpty != true)
         let hasIdentity = root["identity"] != nil
+        let keyVaults = self.keyVaults(
+            root, trustDomain: trustDomain, identity: identity?.configuration)
         let endpoints = root.required("endpoints").flatMap {
             EndpointReader(
                 files: self.files, isAgent: isAgent, trustDomain: trustDomain,
                 bodyBytes: limits?.bodyBytes, hasIdentity: hasIdentity,
                 hasRootKey: root["root_key"] != nil, hasLog: root["log"] != nil,
-                listeners: listeners
+                keyVaults: keyVaults, listeners: listeners
             ).endpoints($0)
         }
         let rootKey = root["root_key"].flatMap {

@@ -12,6 +12,7 @@ struct EndpointReader {
     let hasIdentity: Bool
     let hasRootKey: Bool
     let hasLog: Bool
+    let keyVaults: KeyVaults?
     let listeners: [ReadListener]?
 
     /// Reads all endpoints.

@@ -1,4 +1,5 @@
 package import SealedLog
+package import ServiceConfiguration
 
 /// Where the sealed log lies, and what holds for all of it.
 package struct LogConfiguration: Sendable, Equatable {
@@ -14,6 +15,9 @@ package struct LogConfiguration: Sendable, Equatable {
     package var queueBytes: Int64 = 67_108_864
     /// Fields that are never logged, besides those that never are; lower case.
     package var secretHeaders: [String] = []
+    /// What commands that read the log prove themselves with to a customer's key vault; nil for the
+    /// service's own identity, which need not have the right to read.
+    package var reader: CertificateFiles?
 
     /// The defaults, in a folder.
     package init(directory: String) {
@@ -53,6 +57,11 @@ package struct EncryptionConfiguration: Sendable, Equatable {
     package var onRevoke = OnRevoke.refuse
     /// How long a vault that cannot be asked is put up with.
     package var graceMilliseconds: Int64 = 30_000
+    /// The customer's wrapping key; nil for one of the embedded vault.
+    package var customerKey: CustomerKeyConfiguration?
+
+    /// How long a vault that cannot be asked is put up with.
+    var grace: Duration { .milliseconds(self.graceMilliseconds) }
 
     /// The defaults.
     package init() {}

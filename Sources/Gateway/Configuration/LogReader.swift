@@ -9,7 +9,7 @@ extension ConfigurationReader {
     ) -> LogConfiguration? {
         let keys = [
             "directory", "retention_days", "required", "reserve_bytes", "queue_bytes",
-            "secret_headers",
+            "secret_headers", "reader",
         ]
         guard let log = place.mapping(keys: keys),
             let directory = log.required("directory"), let path = self.files.path(directory)
@@ -26,6 +26,13 @@ extension ConfigurationReader {
         }
         if let place = log["secret_headers"], let elements = place.elements() {
             value.secretHeaders = elements.compactMap { $0.string()?.lowercased() }
+        }
+        // Only paths: the service need not be able to read them.
+        if let reader = log["reader"]?.mapping(keys: ["chain", "key"]),
+            let chain = reader.required("chain").flatMap(self.files.path),
+            let key = reader.required("key").flatMap(self.files.path)
+        {
+            value.reader = CertificateFiles(chain: chain, key: key)
         }
         guard
             let days = log.integer(
@@ -45,9 +52,10 @@ extension ConfigurationReader {
 extension EndpointReader {
     /// Reads `encryption`.
     func encryption(_ place: ConfigurationCursor, isHBI: Bool) -> EncryptionConfiguration? {
-        let keys = ["on_revoke", "grace_ms"]
-        let later = ["cmk_vault_base_url", "cmk_key_name", "cmk_key_version"]
-        guard let encryption = place.mapping(keys: keys, later: later) else { return nil }
+        let keys = [
+            "cmk_vault_base_url", "cmk_key_name", "cmk_key_version", "on_revoke", "grace_ms",
+        ]
+        guard let encryption = place.mapping(keys: keys) else { return nil }
         var value = EncryptionConfiguration()
         guard let onRevoke = encryption.choice("on_revoke", otherwise: value.onRevoke),
             let grace = encryption.integer(
@@ -58,6 +66,7 @@ extension EndpointReader {
         }
         value.onRevoke = onRevoke
         value.graceMilliseconds = grace
+        value.customerKey = self.customerKey(encryption)
         return value
     }
 

@@ -23,7 +23,7 @@ extension Exchange {
     /// Begins to keep the request, where the deployment's collector wants it and it is sampled.
     func beginRecording(_ head: MessageHead, _ endpoint: Endpoint, _ deployment: Deployment) {
         guard let log = endpoint.log, let collector = deployment.configuration.collector,
-            log.service == .logged, let recorder = self.worker.recorder,
+            let recorder = self.worker.recorder,
             let recording = recorder.begin(log, collector, random: &self.worker.random)
         else { return }
         self.recording = recording

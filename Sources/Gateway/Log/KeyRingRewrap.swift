@@ -1,4 +1,3 @@
-internal import Cryptography
 internal import KeyVault
 package import SealedLog
 internal import State
@@ -9,8 +8,8 @@ internal import State
 /// Can be cut short anywhere and begun again: the state keeps both forms of a key while its entry in
 /// the key ring is replaced. Whoever runs it holds the log's `rewrap.lock`.
 struct KeyRingRewrap {
-    /// Where the wrapping keys are.
-    let vault: any WrappingKeyVault
+    /// What to wrap them under, and what they are wrapped under.
+    let key: EndpointWrappingKey
     /// Keeps the digests of the wrapped forms.
     let store: StateStore
     /// Where the wrapped forms are.
@@ -20,14 +19,13 @@ struct KeyRingRewrap {
     ///
     /// - Parameters:
     ///   - streamID: Whose log keys.
-    ///   - name: The wrapping key's name in its vault.
     ///   - turned: Told how many keys are done, and of how many.
     /// - Returns: What became of them.
     /// - Throws: ``KeyVaultError``, ``SealedLogError`` or ``StateError``, which ends it where it is.
     func run(
-        _ streamID: LogIdentifier, _ name: String, turned: (Int, Int) -> Void
+        _ streamID: LogIdentifier, turned: (Int, Int) -> Void
     ) async throws -> RewrapOutcome {
-        let wrapping = try await self.vault.current(name)
+        let wrapping = try await self.key.current()
         guard let algorithm = KeyRingEntry.Algorithm(rawValue: wrapping.algorithm.rawValue) else {
             throw KeyVaultError.unusable(reason: "it wraps in a way the key ring has no name for")
         }
@@ -51,34 +49,24 @@ struct KeyRingRewrap {
         turned(0, stale.count)
         var rest = stale[...]
         while !rest.isEmpty {
-            let batch = rest.prefix(Self.batchKeys)
-            rest = rest.dropFirst(Self.batchKeys)
+            // Those from before the endpoint had a customer's key are another vault's to open.
+            let provider = rest.first?.provider
+            let batch = Array(rest.prefix(Self.batchKeys).prefix { $0.provider == provider })
+            rest = rest.dropFirst(batch.count)
             var fresh: [KeyRingEntry] = []
-            for entry in batch {
-                guard let unwrapAlgorithm = WrappingAlgorithm(rawValue: entry.algorithm.rawValue)
-                else { continue }
-                let secret: SecretBytes
-                do throws(KeyVaultError) {
-                    secret = try await self.vault.unwrap(
-                        entry.wrapped, under: entry.wrappingKey, unwrapAlgorithm, name)
-                } catch {
-                    guard !error.isTransient else { throw error }
+            let results = try await self.key.rewrap(batch, under: wrapping)
+            for (entry, result) in zip(batch, results) {
+                switch result {
+                case .success(let wrapped):
+                    var next = entry
+                    next.wrapped = wrapped
+                    next.provider = self.key.vault.provider
+                    next.wrappingKey = wrapping.id
+                    next.algorithm = algorithm
+                    fresh.append(next)
+                case .failure(let error):
                     outcome.unreadable[entry.logKeyID] = error.description
-                    continue
                 }
-                do throws(SealedLogError) {
-                    // Proves that these 64 bytes were wrapped for this entry.
-                    _ = try LogKey(unwrapped: secret, of: entry)
-                } catch {
-                    outcome.unreadable[entry.logKeyID] = "it was wrapped for another entry"
-                    continue
-                }
-                var next = entry
-                next.provider = self.vault.provider
-                next.wrappingKey = wrapping.id
-                next.algorithm = algorithm
-                next.wrapped = try await self.vault.wrap(secret, under: wrapping, name)
-                fresh.append(next)
             }
             var digests: [[UInt8]: [UInt8]] = [:]
             for entry in fresh {

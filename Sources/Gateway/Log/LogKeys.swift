@@ -22,30 +22,32 @@ final class WrappedLogKey: Sendable {
         }
     }
 
-    /// Makes a log key and has it wrapped; unwraps it once, so that a log nobody can read is noticed
-    /// before anything is written.
+    /// Makes a log key and has it wrapped; where we may, unwraps it once, so that a log nobody can read
+    /// is noticed before anything is written.
     ///
     /// - Parameters:
-    ///   - endpoint: Whose wrapping key.
+    ///   - wrappingKey: What to wrap it under.
     ///   - streamID: Which stream the key is for.
-    ///   - vault: Where the wrapping key is.
     /// - Returns: The key, not yet in the key ring.
     /// - Throws: ``KeyVaultError`` or ``SealedLogError``.
     static func make(
-        endpoint: String, streamID: LogIdentifier, _ vault: any WrappingKeyVault
+        under wrappingKey: EndpointWrappingKey, streamID: LogIdentifier
     ) async throws -> WrappedLogKey {
-        let wrapping = try await vault.current(endpoint)
+        let (vault, name) = (wrappingKey.vault, wrappingKey.name)
+        let wrapping = try await vault.current(name)
         guard let algorithm = KeyRingEntry.Algorithm(rawValue: wrapping.algorithm.rawValue) else {
             throw KeyVaultError.unusable(reason: "it wraps in a way the key ring has no name for")
         }
         let key = try LogKey.make(
             streamID: streamID, createdMilliseconds: SystemClocks.now.unixMilliseconds)
         let input = try key.wrapInput()
-        let wrapped = try await vault.wrap(input, under: wrapping, endpoint)
-        let unwrapped = try await vault.unwrap(
-            wrapped, under: wrapping.id, wrapping.algorithm, endpoint)
-        guard ConstantTime.equal(unwrapped.bytes, input.bytes) else {
-            throw KeyVaultError.notAuthentic
+        let wrapped = try await vault.wrap(input, under: wrapping, name)
+        if vault.unwrapsWhatItWraps {
+            let unwrapped = try await vault.unwrap(
+                wrapped, under: wrapping.id, wrapping.algorithm, name)
+            guard ConstantTime.equal(unwrapped.bytes, input.bytes) else {
+                throw KeyVaultError.notAuthentic
+            }
         }
         let entry = KeyRingEntry(
             key, provider: vault.provider, wrappingKey: wrapping.id, algorithm: algorithm,

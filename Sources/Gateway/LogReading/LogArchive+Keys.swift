@@ -21,9 +21,9 @@ extension LogArchive {
         let lock = try RewrapLock(stream.log, holder: self.actor)
         defer { withExtendedLifetime(lock) {} }
         return try await KeyRingRewrap(
-            vault: self.vault, store: self.store,
+            key: self.wrappingKey(of: endpoint), store: self.store,
             keyRing: KeyRing(log: stream.log, self.files)
-        ).run(stream.id, endpoint, turned: turned)
+        ).run(stream.id, turned: turned)
     }
 
     /// Destroys an endpoint's wrapping key and log: nobody can read it again, nor can we.
@@ -38,9 +38,10 @@ extension LogArchive {
     /// - Throws: `.refused` if a gateway does not let go.
     package func shred(
         _ endpoint: String, suspended: (StateStore, Int64) throws -> Bool
-    ) throws -> ShredCertificate {
+    ) async throws -> ShredCertificate {
         var certificate = ShredCertificate(endpoint: endpoint)
         let stream = try self.streams().first { $0.endpoint == endpoint }
+        try await self.suspendCustomerKey(endpoint, &certificate)
         try self.suspend(endpoint, &certificate, suspended)
         if let stream { try self.noteShredding(of: stream, endpoint) }
         if let stream {
@@ -108,6 +109,34 @@ extension LogArchive {
         }
         certificate.did("suspended the wrapping key; every running gateway wiped its log keys")
     }
+
+    /// A customer's key is its holder's to disable; gateways then let go of the log's keys by themselves.
+    private func suspendCustomerKey(
+        _ endpoint: String, _ certificate: inout ShredCertificate
+    ) async throws {
+        guard self.endpoints[endpoint]?.encryption.customerKey != nil else { return }
+        let key = try self.wrappingKey(of: endpoint)
+        do {
+            let id = try await key.current().id
+            throw StartError.refused(
+                """
+                the wrapping key \(id) can be used: nothing was destroyed. Disable it in its vault first, so \
+                that every gateway lets go of the log's keys
+                """)
+        } catch let error as KeyVaultError {
+            guard case .revoked(let state) = error else { throw error }
+            try await Task.sleep(for: Self.revocationTime)
+            certificate.did(
+                "found the customer's key \(state.rawValue), and waited \(Self.revocationTime) in which "
+                    + "every running gateway wipes its log keys")
+            if state != .deleted {
+                certificate.promised("the holder of the customer's key deletes and purges it")
+            }
+        }
+    }
+
+    /// 5 s: until a revocation is in force wherever the vault can be asked.
+    private static let revocationTime = Duration.seconds(5)
 
     private func noteShredding(of stream: Stream, _ endpoint: String) throws {
         let names = try StreamFolder.segments(

@@ -4,6 +4,7 @@ internal import KeyVault
 package import SealedLog
 internal import ServiceConfiguration
 internal import State
+internal import TLS
 
 /// The sealed log as commands read it: its streams, their segments and entries.
 ///
@@ -43,6 +44,11 @@ package final class LogArchive {
     let configuration: LogConfiguration
     let store: StateStore
     let vault: EmbeddedVault
+    let wrappingKeys: WrappingKeys
+    /// By name, with the reader's identity in place of the service's.
+    let endpoints: [String: EndpointConfiguration]
+    /// Why the vault last gave no log key, where that is not the log's fault.
+    var failure: KeyVaultError?
     let rootKeyFile: String
     let actor: String
     let files = SystemFiles()
@@ -70,6 +76,10 @@ package final class LogArchive {
             throw StartError.environment(error.description)
         }
         self.vault = EmbeddedVault(store: self.store, rootKeyPath: rootKeyFile, actor: actor)
+        self.wrappingKeys = WrappingKeys(embedded: self.vault)
+        self.endpoints = Dictionary(
+            configuration.endpoints.map { ($0.name, $0.asSeen(by: log.reader)) },
+            uniquingKeysWith: { first, _ in first })
         self.rootKeyFile = rootKeyFile
         self.actor = actor
         self.accessLog = accessLog ?? log.directory
@@ -147,6 +157,8 @@ package final class LogArchive {
                     anchor: stream.anchor, turned: turned)
             } catch {
                 guard error == .revoked else { throw error }
+                // That a vault does not answer must not look as if a key had been taken away.
+                if self.failure?.isTransient == true { throw self.refusal(of: stream) }
             }
         }
         return try self.reader(of: stream, nil).read(anchor: stream.anchor, turned: turned)
@@ -177,35 +189,7 @@ package final class LogArchive {
             return try reader.search(wanted, visit, turned: turned)
         } catch {
             guard error == .revoked else { throw error }
-            let endpoint = stream.endpoint ?? "of this stream"
-            throw StartError.refused(
-                """
-                the wrapping key of endpoint \(endpoint) is disabled or destroyed: nothing of its \
-                log can be read (scoregate keys wrapping list \(endpoint))
-                """)
-        }
-    }
-
-    private func keys(of stream: Stream) -> LogKeyCache {
-        let (vault, keyRing) = (self.vault, KeyRing(log: stream.log, self.files))
-        let endpoint = stream.endpoint
-        return LogKeyCache { (id) throws(SealedLogError) -> LogKey in
-            let entry = try keyRing.entry(id)
-            guard let endpoint, entry.provider == vault.provider,
-                let algorithm = WrappingAlgorithm(rawValue: entry.algorithm.rawValue)
-            else { throw .keyRing(path: entry.fileName, .foreign) }
-            let secret: SecretBytes
-            do throws(KeyVaultError) {
-                secret = try vault.unwrap(
-                    entry.wrapped, under: entry.wrappingKey, algorithm, endpoint)
-            } catch {
-                switch error {
-                case .revoked: throw .revoked
-                case .foreignKey, .notAuthentic: throw .keyRing(path: entry.fileName, .foreign)
-                default: throw .keyRing(path: entry.fileName, .malformed("\(error)"))
-                }
-            }
-            return try LogKey(unwrapped: secret, of: entry)
+            throw self.refusal(of: stream)
         }
     }
 
@@ -213,5 +197,19 @@ package final class LogArchive {
         of stream: Stream, _ keys: LogKeyCache?
     ) throws(SealedLogError) -> StreamReader {
         try StreamReader(stream.id, in: stream.log, keys: keys, self.files)
+    }
+}
+
+extension EndpointConfiguration {
+    /// The same, with another identity where a service's vault is asked.
+    fileprivate func asSeen(by reader: CertificateFiles?) -> Self {
+        guard let reader,
+            case .service(_, let roots, let peer)? = self.encryption.customerKey?.vault.access
+        else { return self }
+        var endpoint = self
+        endpoint.encryption.customerKey?.vault.access = .service(
+            identity: TLSCertificateFiles(chain: reader.chain, key: reader.key),
+            trustRoots: roots, peer: peer)
+        return endpoint
     }
 }

@@ -1,4 +1,6 @@
+internal import KeyVault
 internal import SealedLog
+internal import Synchronization
 
 /// What the metrics say of the sealed log.
 enum LogMetrics {
@@ -9,7 +11,9 @@ enum LogMetrics {
             "gateway_log_entries_total", "Entries handed to the sealed log's writer.",
             [([], counts.entries)])
         text.counter(
-            "gateway_log_lost_entries_total", "Entries lost because the writer's queue was full.",
+            "gateway_log_lost_entries_total",
+            "Entries lost because the writer's queue was full, or not made because the wrapping key "
+                + "could not be used.",
             [([], counts.lostEntries)])
         text.counter(
             "gateway_log_shed_bodies_total", "Bodies left out of entries for want of room.",
@@ -30,6 +34,23 @@ enum LogMetrics {
             "gateway_log_stale_keys",
             "Log keys that are still under an older version of their wrapping key.",
             streams.map { (self.label($0.log), Double($0.staleKeys)) })
+        text.gauge(
+            "gateway_wrapping_key_state",
+            "What is known of the endpoint's wrapping key: 1 for the state it is in.",
+            streams.flatMap { stream in
+                WrappingKeyCondition.State.allCases.map { state in
+                    (
+                        self.label(stream.log) + [("state", state.rawValue)],
+                        state == stream.state ? 1 : 0
+                    )
+                }
+            })
+        let heard = keeper.heard.withLock { $0 }.sorted { $0.key.description < $1.key.description }
+        guard !heard.isEmpty else { return }
+        text.gauge(
+            "gateway_key_vault_events_connected",
+            "Whether the changes that a key vault tells of are heard.",
+            heard.map { ([("vault", $0.key.description)], $0.value ? 1 : 0) })
     }
 
     private static func label(_ log: EndpointLog) -> [(String, String)] {

@@ -4,7 +4,7 @@ internal import Synchronization
 /// One endpoint's stream of the sealed log, as the workers see it; shared by all of them.
 final class EndpointLog: Sendable {
     /// What is done with a request of the endpoint.
-    enum Service: Int {
+    enum Service {
         /// It is served, and logged.
         case logged
         /// It is served, and not logged.
@@ -23,10 +23,10 @@ final class EndpointLog: Sendable {
     let durability: Durability
     /// Whether times betray, and are left out.
     let isHBI: Bool
-    private let onRevoke: EncryptionConfiguration.OnRevoke
+    private let servesUnlogged: Atomic<Bool>
+    private let isKeyUsable = Atomic(true)
     /// Whether a request is refused rather than not logged.
     let isRequired: Bool
-    private let current = Atomic(Service.logged.rawValue)
     private let isWritable = Atomic(true)
 
     init(
@@ -39,22 +39,27 @@ final class EndpointLog: Sendable {
         self.stream = stream
         self.durability = durability
         self.isHBI = configuration.isHBI
-        self.onRevoke = configuration.encryption.onRevoke
+        self.servesUnlogged = Atomic(configuration.encryption.onRevoke == .serveUnlogged)
         self.isRequired = isRequired
     }
 
     /// What is done with a request now; from any thread.
     var service: Service {
-        let service = Service(rawValue: self.current.load(ordering: .relaxed)) ?? .refused
-        guard service == .logged, !self.isWritable.load(ordering: .relaxed) else { return service }
+        guard self.isKeyUsable.load(ordering: .relaxed) else {
+            return self.servesUnlogged.load(ordering: .relaxed) ? .unlogged : .refused
+        }
+        guard !self.isWritable.load(ordering: .relaxed) else { return .logged }
         return self.isRequired || self.durability == .strict ? .refused : .logged
+    }
+
+    /// Says what is done while its wrapping key may not be used.
+    func adopt(_ onRevoke: EncryptionConfiguration.OnRevoke) {
+        self.servesUnlogged.store(onRevoke == .serveUnlogged, ordering: .relaxed)
     }
 
     /// Says whether its wrapping key may be used.
     func adopt(isKeyUsable: Bool) {
-        let service: Service =
-            isKeyUsable ? .logged : self.onRevoke == .serveUnlogged ? .unlogged : .refused
-        self.current.store(service.rawValue, ordering: .relaxed)
+        self.isKeyUsable.store(isKeyUsable, ordering: .relaxed)
     }
 
     /// Says whether the disk takes what is written.

@@ -55,7 +55,8 @@ final class Recorder {
         self.sha256 = try SHA256()
     }
 
-    /// Begins to keep an exchange; nil if it is not one of those sampled.
+    /// Begins to keep an exchange; nil if it is not one of those sampled, or may not be logged, and is
+    /// counted.
     func begin(
         _ log: EndpointLog, _ collector: DataCollectorConfiguration, random: inout FastRandom
     ) -> Recording? {
@@ -63,6 +64,12 @@ final class Recorder {
             collector.samplingMillionths == 1_000_000
                 || Int64(random.next() % 1_000_000) < collector.samplingMillionths
         else { return nil }
+        guard log.service == .logged else {
+            let entries = (collector.logsRequests ? 1 : 0) + (collector.logsResponses ? 1 : 0)
+            self.counts.lostEntries += entries
+            self.queue.passOver(entries: UInt64(entries), of: log.stream)
+            return nil
+        }
         let recording = self.free.popLast() ?? Recording(log, collector)
         recording.reset(log, collector)
         recording.nanoseconds = log.isHBI ? 0 : Self.unixNanoseconds

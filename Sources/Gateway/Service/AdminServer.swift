@@ -83,9 +83,10 @@ struct AdminServer {
                     status: 200, contentType: "application/json", text: #"{"status":"ok"}"#)
             },
             ControlRoute(.get, "/readyz") { _ in
-                let reasons = gateway.unreadyReasons
+                let (reasons, warnings) = (gateway.unreadyReasons, gateway.warnings)
                 let answer = Readiness(
-                    status: reasons.isEmpty ? "ready" : "not ready", reasons: reasons)
+                    status: reasons.isEmpty ? "ready" : "not ready", reasons: reasons,
+                    warnings: warnings.isEmpty ? nil : warnings)
                 let encoder = JSONEncoder()
                 encoder.outputFormatting = .sortedKeys
                 return ControlAnswer(
@@ -103,5 +104,7 @@ struct AdminServer {
     private struct Readiness: Encodable {
         let status: String
         let reasons: [String]
+        /// Of single endpoints: the others are served.
+        let warnings: [String]?
     }
 }

@@ -240,7 +240,18 @@ extension Gateway {
         if let health = self.watcher.withLock({ $0?.health }), health != .ready {
             reasons.append("the state cannot be read")
         }
+        let endpoints = self.current.withLock { $0.snapshot.endpoints }
+        if !endpoints.isEmpty, endpoints.allSatisfy({ $0.log?.service == .refused }) {
+            reasons.append("no endpoint can be logged, and none may be served unlogged")
+        }
         return reasons
+    }
+
+    /// What keeps some of the endpoints from being served as they should.
+    package var warnings: [String] {
+        self.keeper?.metrics.filter { $0.state != .active }.map {
+            "the wrapping key of endpoint \($0.log.publicName) is \($0.state.rawValue)"
+        } ?? []
     }
 
     /// All metrics in the Prometheus text format.
@@ -395,7 +406,9 @@ extension Gateway {
             throw StartError.configuration("a log needs root_key")
         }
         let vault = EmbeddedVault(store: store, rootKeyPath: rootKeyFile, actor: "gateway")
-        return try LogKeeper(log, store: store, vault: vault, logger: logger) { outcomes in
+        return try LogKeeper(
+            log, store: store, keys: WrappingKeys(embedded: vault), logger: logger
+        ) { outcomes in
             reports.give(outcomes)
         }
     }

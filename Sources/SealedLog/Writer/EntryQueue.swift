@@ -47,6 +47,8 @@ package final class EntryQueue: Sendable {
         package var entries: UInt64 = 0
         /// Bodies that were left out of entries.
         package var bodies: UInt64 = 0
+        /// Entries that were not made, for nothing may be logged while the wrapping key may not be used.
+        package var unlogged: UInt64 = 0
     }
 
     /// How many bytes all batches together may have.
@@ -120,6 +122,11 @@ package final class EntryQueue: Sendable {
             state.losses[stream, default: Losses()].entries += entries
             state.losses[stream, default: Losses()].bodies += bodies
         }
+    }
+
+    /// Counts what was served and may not be logged.
+    package func passOver(entries: UInt64, of stream: Int) {
+        self.state.withLock { $0.losses[stream, default: Losses()].unlogged += entries }
     }
 
     /// Takes everything, on the writer's thread.

@@ -27,6 +27,8 @@ package final class LogWriter {
     private let queue: EntryQueue
     private let retentionMilliseconds: UInt64
     private var streams: [Int: Stream] = [:]
+    /// Entries that were not made of streams that are not there yet.
+    private var unbegun: [Int: UInt64] = [:]
     private let report: ([Outcome]) -> Void
     private let keep: (StreamAnchor) -> Void
 
@@ -67,10 +69,10 @@ package final class LogWriter {
             self.append(item, now, &outcomes)
             self.queue.release(item)
         }
-        for (number, losses) in taken.losses {
-            self.streams[number]?.writer.count(
-                lost: losses.entries, bodies: losses.bodies, .queueFull, now: now)
-            self.streams[number]?.schedule.append(at: now.monotonicNanoseconds)
+        for (number, losses) in taken.losses { self.count(losses, number, now) }
+        for (number, entries) in self.unbegun where self.streams[number] != nil {
+            self.unbegun[number] = nil
+            self.count(EntryQueue.Losses(unlogged: entries), number, now)
         }
         var deadline: UInt64?
         for number in self.streams.keys {
@@ -122,6 +124,16 @@ package final class LogWriter {
                 writtenBefore: now.unixMilliseconds - self.retentionMilliseconds, now: now)
         }
         return count
+    }
+
+    private func count(_ losses: EntryQueue.Losses, _ number: Int, _ now: LogTime) {
+        guard let writer = self.streams[number]?.writer else {
+            self.unbegun[number, default: 0] += losses.unlogged
+            return
+        }
+        writer.count(lost: losses.entries, bodies: losses.bodies, .queueFull, now: now)
+        writer.count(lost: losses.unlogged, bodies: 0, .revoked, now: now)
+        self.streams[number]?.schedule.append(at: now.monotonicNanoseconds)
     }
 
     private func append(_ item: EntryQueue.Item, _ now: LogTime, _ outcomes: inout [Outcome]) {

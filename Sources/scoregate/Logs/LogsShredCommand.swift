@@ -4,11 +4,12 @@ internal import State
 
 extension LogsCommand {
     /// `scoregate logs shred`.
-    struct Shred: ParsableCommand {
+    struct Shred: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Destroy an endpoint's log and the key it is sealed under, for ever.",
             discussion: """
-                Running gateways let go of the log's keys first; then the wrapped log keys and all \
+                Running gateways let go of the log's keys first (a customer's key has to be disabled in its \
+                vault before); then the wrapped log keys and all \
                 versions of the wrapping key are destroyed, the root key is replaced, and the segments \
                 are removed. The endpoint refuses requests until it has a new wrapping key \
                 ("keys wrapping rotate"). Prints what was done and what no command can show; ends \
@@ -23,7 +24,7 @@ extension LogsCommand {
         @Flag(help: "Do not ask.")
         var yes = false
 
-        func run() throws {
+        func run() async throws {
             let configuration = try self.options.read()
             let archive = try LogsCommand.failing {
                 try LogArchive(configuration, actor: StateChange.actor)
@@ -33,10 +34,13 @@ extension LogsCommand {
                 throw ExitCode(1)
             }
             try self.confirm()
-            let certificate = try LogsCommand.failing {
-                try archive.shred(self.endpoint) { store, generation in
+            let certificate: ShredCertificate
+            do {
+                certificate = try await archive.shred(self.endpoint) { store, generation in
                     try StateChange.wait(for: generation, in: store).isComplete
                 }
+            } catch {
+                throw LogsCommand.failure(error)
             }
             if self.options.output == .json {
                 try JSONOutput.print(certificate)

@@ -25,7 +25,7 @@ extension ConfigurationFileTests {
             "{path: stdout, format: json}", "stdout", "6:13: expected a mapping, found \"stdout\""),
         .init("format: json", "format: text", "6:36: \"text\" is not one of json"),
         // Not yet.
-        .init("workers: 2", "vault: {}", "5:1: not supported yet: vault"),
+        .init("workers: 2", "vault: {}", "5:8: missing key \"base_url\""),
         .init("workers: 2", "log: {}", "5:6: missing key \"directory\""),
         .init(
             "workers: 2", "log: {directory: state/log}",
@@ -36,7 +36,8 @@ extension ConfigurationFileTests {
             "27:10: hbi: true serves nothing unlogged: every deployment needs a data_collector with "
                 + "sampling_rate 1 and a collection that is enabled"),
         .init(
-            "hbi: false", "encryption: {cmk_key_name: a}", "27:18: not supported yet: cmk_key_name"),
+            "hbi: false", "encryption: {cmk_key_name: a}",
+            "27:17: missing key \"cmk_vault_base_url\""),
         .init(
             "hbi: false", "mirror_traffic: {green: 1}", "27:5: not supported yet: mirror_traffic"),
         .init(

@@ -1,0 +1,35 @@
+internal import Logging
+internal import SealedLog
+internal import Synchronization
+
+/// Tells endpoints whether their stream can be written; looks on the writer's thread.
+final class WritableWatch: Sendable {
+    private let logs = Mutex<[EndpointLog]>([])
+    private let failing = Mutex<Set<Int>>([])
+    private let logger: Logger
+
+    init(_ logger: Logger) { self.logger = logger }
+
+    func follow(_ log: EndpointLog) { self.logs.withLock { $0.append(log) } }
+
+    func look(at writer: LogWriter) {
+        for log in self.logs.withLock({ $0 }) {
+            let failure = writer[log.stream]?.failure
+            let isFailing = failure != nil && failure != .revoked
+            let changed = self.failing.withLock { failing in
+                isFailing
+                    ? failing.insert(log.stream).inserted : failing.remove(log.stream) != nil
+            }
+            guard changed else { continue }
+            log.adopt(isWritable: !isFailing)
+            if let failure, isFailing {
+                self.logger.error(
+                    "the log cannot be written",
+                    metadata: ["endpoint": "\(log.publicName)", "error": "\(failure)"])
+            } else {
+                self.logger.notice(
+                    "the log can be written again", metadata: ["endpoint": "\(log.publicName)"])
+            }
+        }
+    }
+}
