@@ -15,8 +15,9 @@ struct Scoregate: AsyncParsableCommand {
         version: "scoregate \(Self.version)",
         subcommands: [
             DemoCommand.self, ServeCommand.self, AgentCommand.self, VaultCommand.self,
-            CheckCommand.self, HealthCommand.self, CertsCommand.self, IdentitiesCommand.self,
-            KeysCommand.self, SecretsCommand.self, LogsCommand.self, ModelCommand.self,
+            CheckCommand.self, DoctorCommand.self, HealthCommand.self, CertsCommand.self,
+            IdentitiesCommand.self, KeysCommand.self, SecretsCommand.self, LogsCommand.self,
+            ModelCommand.self,
             LoadCommand.self,
         ])
 

@@ -15,6 +15,15 @@ package struct Readiness: Sendable {
     ///
     /// - Throws: Whatever kept it from answering.
     package static func ask(_ configuration: GatewayConfiguration) async throws -> Readiness {
+        let answer = try await self.question(configuration).answer()
+        return Readiness(
+            isReady: answer.status == 200, text: String(decoding: answer.body, as: UTF8.self))
+    }
+
+    /// How the gateway of this configuration is asked.
+    ///
+    /// - Throws: ``StartError`` if it has no admin listener, or no identity to ask under.
+    static func question(_ configuration: GatewayConfiguration) throws -> HTTPFetch {
         guard let admin = configuration.admin else {
             throw StartError.configuration("the configuration has no admin address")
         }
@@ -47,8 +56,6 @@ package struct Readiness: Sendable {
         }
         fetch.fields = [("host", "admin")]
         fetch.timeout = .seconds(5)
-        let answer = try await fetch.answer()
-        return Readiness(
-            isReady: answer.status == 200, text: String(decoding: answer.body, as: UTF8.self))
+        return fetch
     }
 }
