@@ -1,6 +1,5 @@
 import Foundation
 import NIOCore
-import NIOPosix
 import Testing
 
 /// A vault as a process, its peers' certificates, and the official clients to ask it.
@@ -49,7 +48,8 @@ final class VaultStage: Sendable {
         _ = try materials.foreignIdentity("spiffe://test.local/operator/ops", file: "foreign-root")
         _ = try materials.identity(
             "spiffe://test.local/vault/main", file: "vault", ipAddresses: ["127.0.0.1"])
-        let port = try await self.freePort()
+        // The ids of keys name the port before it is bound.
+        let port = try await FreePort.find()
         let stage = VaultStage(materials, port: port, environment: environment)
         try materials.write("vault.yaml", Self.configuration(port: port, lines: lines))
         return stage
@@ -85,15 +85,6 @@ final class VaultStage: Sendable {
         #expect(
             outcome.output == cases.map { "\($0) ok\n" }.joined(), "\(outcome.errors)",
             sourceLocation: sourceLocation)
-    }
-
-    /// A port that was free a moment ago: the ids of keys name it before it is bound.
-    private static func freePort() async throws -> Int {
-        let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .bind(host: "127.0.0.1", port: 0).get()
-        let port = channel.localAddress?.port
-        try await channel.close()
-        return try #require(port)
     }
 
     private static func configuration(port: Int, lines: String) -> String {
