@@ -15,9 +15,7 @@ package struct Readiness: Sendable {
     ///
     /// - Throws: Whatever kept it from answering.
     package static func ask(_ configuration: GatewayConfiguration) async throws -> Readiness {
-        let answer = try await self.question(configuration).answer()
-        return Readiness(
-            isReady: answer.status == 200, text: String(decoding: answer.body, as: UTF8.self))
+        Readiness(try await self.question(configuration).answer())
     }
 
     /// How the gateway of this configuration is asked.
@@ -27,7 +25,7 @@ package struct Readiness: Sendable {
         guard let admin = configuration.admin else {
             throw StartError.configuration("the configuration has no admin address")
         }
-        return try await self.ask(
+        return try self.question(
             at: admin.address, identity: configuration.identity, peer: configuration.spiffeID)
     }
 
@@ -38,6 +36,18 @@ package struct Readiness: Sendable {
     package static func ask(
         at address: ListenAddress, identity: IdentityConfiguration?, peer: SPIFFEID
     ) async throws -> Readiness {
+        let question = try self.question(at: address, identity: identity, peer: peer)
+        return Readiness(try await question.answer())
+    }
+
+    private init(_ answer: HTTPFetch.Answer) {
+        self.isReady = answer.status == 200
+        self.text = String(decoding: answer.body, as: UTF8.self)
+    }
+
+    private static func question(
+        at address: ListenAddress, identity: IdentityConfiguration?, peer: SPIFFEID
+    ) throws -> HTTPFetch {
         var fetch: HTTPFetch
         switch address {
         case .unix(let path):
