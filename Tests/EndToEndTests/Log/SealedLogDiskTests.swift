@@ -1,0 +1,82 @@
+import Foundation
+import NIOCore
+import Testing
+
+/// A gateway whose log lies on a small file system of its own, which fills up.
+@Suite("The sealed log: a full disk", .serialized, .timeLimit(.minutes(4)))
+struct SealedLogDiskTests {
+    @Test(
+        "what does not fit is counted exactly, requests are served on, and with room the log goes on"
+    )
+    func diskFull() async throws {
+        let materials = try Materials()
+        let log = materials.path + "/log"
+        try FileManager.default.createDirectory(
+            atPath: log, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
+        guard try await Self.mount("--types", "tmpfs", "--options", "size=3m", "tmpfs", log) else {
+            print("SKIPPED: a tmpfs cannot be mounted here: it takes root")
+            return
+        }
+        do {
+            try await self.fill(materials, log)
+        } catch {
+            _ = try await Command.run("/bin/umount", [log])
+            throw error
+        }
+        #expect(try await Command.run("/bin/umount", [log]).code == 0)
+    }
+
+    private func fill(_ materials: Materials, _ log: String) async throws {
+        let setup = SealedLogStage.setup(
+            log: "{directory: log, reserve_bytes: 131072, queue_bytes: 1048576}")
+        let stage = try await Stage.start(setup, materials: materials)
+        do {
+            var sent = 0
+            let body = String(repeating: "x", count: 16_384)
+            let isFull: @Sendable () -> Bool = {
+                stage.gateway.errors.value.contains("the log cannot be written")
+            }
+            // 1,000 of these are 16 MiB: more than the disk, the queue and what is kept have.
+            while sent < 1_000, !(isFull() && sent >= 600) {
+                sent += try await self.send(50, body, stage)
+            }
+            #expect(isFull(), "\(stage.gateway.errors.value)")
+            try #require(
+                try await Self.mount("--options", "remount,size=64m", log))
+            #expect(
+                await stage.gateway.errors.wait(.seconds(30)) {
+                    $0.contains("the log can be written again")
+                })
+            sent += try await self.send(10, "after", stage)
+            #expect(await stage.gateway.end() == 0)
+
+            let verified = try await SealedLogStage.command(
+                stage, "logs", "verify", "--output", "json")
+            #expect(verified.code == 0, "\(verified.output)")
+            let losses = verified.output.matches(of: /(\d+) entries and \d+ bodies lost/)
+                .compactMap { Int($0.1) }.reduce(0, +)
+            let entries = try await SealedLogStage.entries(stage).filter { $0.kind != "event" }
+            #expect(losses > 0)
+            #expect(entries.count + losses == 2 * sent, "\(entries.count), \(losses), \(sent)")
+            #expect(entries.filter { $0.body == "after" }.count == 10)
+        } catch {
+            await stage.stop()
+            throw error
+        }
+        await stage.stop()
+    }
+
+    /// Sends requests one after the other on one connection; how many, all of them answered with 200.
+    private func send(_ count: Int, _ body: String, _ stage: Stage) async throws -> Int {
+        let client = try await stage.connect()
+        for _ in 0..<count { await client.send(stage.request(body: body)) }
+        let answers = await client.answers(count, within: .seconds(30))
+        #expect(answers.count == count && answers.allSatisfy { $0.status == 200 })
+        await client.close()
+        return count
+    }
+
+    private static func mount(_ arguments: String...) async throws -> Bool {
+        try await Command.run("/bin/mount", arguments).code == 0
+    }
+}
