@@ -27,7 +27,7 @@ final class IdentityFleet {
         let materials = try Materials()
         let model = try await RecordingBackend.start(.loopback)
         do {
-            let (port, joinPort) = try await (Self.freePort(), Self.freePort())
+            let (port, joinPort) = try await (FreePort.find(), FreePort.find())
             let file = try materials.write(
                 "vault.yaml", Self.vaultConfiguration(port: port, joinPort: joinPort))
             let vault = try await GatewayProcess.start("vault", configuration: file)
@@ -118,15 +118,6 @@ final class IdentityFleet {
             Content-Length: 4\r\n\r\nbody
             """)
         return await client.answers(1, within: .seconds(20)).first?.status ?? 0
-    }
-
-    /// A port of 127.0.0.1 that nobody listens on.
-    private static func freePort() async throws -> Int {
-        let channel = try await ServerBootstrap(group: TestLoop.eventLoop)
-            .bind(host: "127.0.0.1", port: 0).get()
-        let port = try #require(channel.localAddress?.port)
-        try await channel.close()
-        return port
     }
 
     private static func vaultConfiguration(port: Int, joinPort: Int) -> String {

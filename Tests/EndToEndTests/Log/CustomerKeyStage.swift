@@ -33,7 +33,7 @@ final class CustomerKeyStage: Sendable {
             "spiffe://test.local/operator/holder", file: "holder")
         _ = try materials.identity("spiffe://test.local/vault/vault", file: "vault")
         try materials.write("vault-root.key", String(repeating: "cd", count: 32), mode: 0o600)
-        let port = try await Self.freePort()
+        let port = try await FreePort.find()
         let configuration = try materials.write("vault.yaml", Self.vaultConfiguration(port))
         let vault = try await GatewayProcess.start("vault", configuration: configuration)
         do {
@@ -152,14 +152,5 @@ final class CustomerKeyStage: Sendable {
           - identity: spiffe://test.local/operator/holder
             keys: {iris-log: [create, get, update, rotate, list]}
         """
-    }
-
-    /// A port that was free a moment ago: the ids of keys name it, so the vault cannot choose.
-    private static func freePort() async throws -> Int {
-        let channel = try await ServerBootstrap(group: TestLoop.eventLoop)
-            .bind(host: "127.0.0.1", port: 0).get()
-        let port = channel.localAddress?.port ?? 0
-        try await channel.close().get()
-        return port
     }
 }

@@ -69,9 +69,6 @@ struct OperationsConfigurationTests {
             "high business impact without a log", "traffic", "hbi: true\\n    traffic",
             "hbi: true serves nothing unlogged"),
         .edit(
-            "vault, which comes later", "workers: 2", "workers: 2\\nvault: {base_url: x}",
-            "not supported yet: vault"),
-        .edit(
             "mirror traffic, which comes later", "traffic", "mirror_traffic: {a: 1}\\n    traffic",
             "not supported yet: mirror_traffic"),
         .edit(
