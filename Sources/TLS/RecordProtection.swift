@@ -12,7 +12,6 @@ internal import NIOCore
 final class RecordProtection {
     private var reading: TrafficKey
     private var writing: TrafficKey
-    private let isClient: Bool
     /// The begin of a record whose end has not come.
     private var partial: ByteBuffer?
     private var control: ByteBuffer?
@@ -25,7 +24,6 @@ final class RecordProtection {
     init(reading: consuming TrafficKey, writing: consuming TrafficKey, isClient: Bool) {
         self.reading = reading
         self.writing = writing
-        self.isClient = isClient
         self.messages = HandshakeMessages(isClient: isClient)
     }
 
