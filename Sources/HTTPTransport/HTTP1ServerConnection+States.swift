@@ -8,7 +8,7 @@ extension HTTP1ServerConnection {
         /// After 101: bytes, to the connection's end.
         case tunnel
         /// No request will be read any more: what arrives is counted and dropped.
-        case discarding(remaining: Int)
+        case discarding(DiscardBudget)
         /// A bad or slow request: its answer is the last one.
         case refused
     }

@@ -7,6 +7,9 @@ extension HTTP1ServerConnection: DeadlineOwner {
         switch self.reading {
         case .head where self.isHeadBegun:
             self.refuse(.timedOut)
+        case .discarding(var budget) where budget.keepsPace(at: now):
+            self.reading = .discarding(budget)
+            self.timer.set(budget.due)
         case .head, .discarding:
             self.channelContext?.close(promise: nil)
         case .body:

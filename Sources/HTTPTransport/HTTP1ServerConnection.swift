@@ -285,7 +285,7 @@ extension HTTP1ServerConnection {
 
     private func inputEnded(_ error: StreamError) {
         let hadExchange = self.hasExchange
-        self.reading = .discarding(remaining: 0)
+        self.reading = .discarding(.none)
         if hadExchange {
             self.writing = .complete
             self.persists = false
@@ -361,11 +361,11 @@ extension HTTP1ServerConnection {
             guard case .complete = self.writing else { return false }
             self.finishAnswer()
             return true
-        case .discarding(let remaining):
-            let left = remaining - self.input.bytes.readableBytes
+        case .discarding(var budget):
+            let mayContinue = budget.drop(self.input.bytes.readableBytes)
             self.input = ConnectionInput()
-            self.reading = .discarding(remaining: max(left, 0))
-            if left <= 0 { self.channelContext?.close(promise: nil) }
+            self.reading = .discarding(budget)
+            if !mayContinue { self.channelContext?.close(promise: nil) }
             return false
         }
     }
@@ -436,7 +436,7 @@ extension HTTP1ServerConnection {
                 self.receiver?.requestReadComplete()
             }
         case .complete:
-            self.reading = .discarding(remaining: 0)
+            self.reading = .discarding(.none)
             // How long the client may take to read the rest is TLSHandler's.
             self.timer.cancel()
             self.flush()
@@ -458,12 +458,13 @@ extension HTTP1ServerConnection {
         guard let channelContext else { return }
         if self.continuePending && self.input.bytes.readableBytes == 0 {
             // The client waits for our word before it sends its body: nothing is on the way.
-            self.reading = .discarding(remaining: 0)
+            self.reading = .discarding(.none)
             channelContext.close(promise: nil)
             return
         }
-        self.reading = .discarding(remaining: Self.maximumDiscardedBytes)
-        self.timer.set(.now() + Self.discardTime)
+        let budget = DiscardBudget(at: .now())
+        self.reading = .discarding(budget)
+        self.timer.set(budget.due)
         if self.isReadingPaused { self.setReading(true) }
         channelContext.close(mode: .output, promise: nil)
     }
@@ -478,9 +479,5 @@ extension HTTP1ServerConnection {
         try? self.channelContext?.channel.syncOptions?.setOption(.autoRead, value: isWanted)
     }
 
-    /// 16 MiB or 2 s: what is read of a request after its answer, so that the client, still
-    /// sending, comes to read it (RFC 9112 9.6).
-    private static let maximumDiscardedBytes = 16 << 20
-    private static let discardTime = TimeAmount.seconds(2)
     private static let maximumPipelinedBytes = 65_536  // one read's worth
 }

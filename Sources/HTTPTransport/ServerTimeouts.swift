@@ -36,3 +36,45 @@ struct Pace {
         return Int64(bytes - self.bytes) * 1000 < Int64(minimum) * milliseconds
     }
 }
+
+/// What may still come, to be dropped, of a request whose answer is out.
+///
+/// Many clients read the answer only once they have sent everything: cut off at once, they would
+/// lose it (RFC 9112 9.6, RFC 9113 8.1). 16 MiB, and no less than 256 KiB in each interval.
+struct DiscardBudget {
+    private var remaining: Int
+    private var pace = Pace()
+
+    /// - Parameter now: When the answer left.
+    init(at now: NIODeadline) {
+        self.remaining = Self.maximumBytes
+        self.pace.restart(at: now, bytes: self.remaining)
+    }
+
+    private init(remaining: Int) { self.remaining = remaining }
+
+    /// Nothing is waited for.
+    static let none = DiscardBudget(remaining: 0)
+
+    /// Counts `count` dropped bytes.
+    ///
+    /// - Returns: Whether more may come.
+    mutating func drop(_ count: Int) -> Bool {
+        self.remaining = max(self.remaining - count, 0)
+        return self.remaining > 0
+    }
+
+    /// Whether the client sent enough in the interval that has passed; another one begins.
+    mutating func keepsPace(at now: NIODeadline) -> Bool {
+        guard self.pace.bytes - self.remaining >= Self.minimumBytes else { return false }
+        self.pace.restart(at: now, bytes: self.remaining)
+        return true
+    }
+
+    /// When the interval is over.
+    var due: NIODeadline { self.pace.start + Self.interval }
+
+    private static let interval = TimeAmount.seconds(2)
+    private static let maximumBytes = 16 << 20
+    private static let minimumBytes = 262_144
+}

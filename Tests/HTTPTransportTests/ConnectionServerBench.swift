@@ -51,6 +51,16 @@ final class ChannelEnd: ChannelOutboundHandler {
 
 /// A server connection on an embedded channel, and what its receiver was told.
 final class ServerBench {
+    static let get = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+    /// What `answer()` writes.
+    static let ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+    /// A POST with `body`, which may be less of it than the request says.
+    static func post(_ body: String, length: Int? = nil, _ fields: String = "") -> String {
+        "POST /p HTTP/1.1\r\nHost: h\r\n\(fields)Content-Length: \(length ?? body.utf8.count)\r\n\r\n"
+            + body
+    }
+
     let loop: LoopContext
     let channel: EmbeddedChannel
     let end = ChannelEnd()

@@ -6,15 +6,8 @@ import Testing
 
 @Suite("Server connection")
 struct ConnectionServerTests {
-    private static let get = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
-    private static let ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
     private static let lastOK =
         "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
-
-    private static func post(_ body: String, length: Int? = nil, _ fields: String = "") -> String {
-        "POST /p HTTP/1.1\r\nHost: h\r\n\(fields)Content-Length: \(length ?? body.utf8.count)\r\n\r\n"
-            + body
-    }
 
     // MARK: - One after the other
 
@@ -22,8 +15,8 @@ struct ConnectionServerTests {
     func keepAlive() throws {
         let bench = try ServerBench()
         for _ in 0..<3 {
-            #expect(try bench.send(Self.get) == "")
-            #expect(bench.answer() == Self.ok)
+            #expect(try bench.send(ServerBench.get) == "")
+            #expect(bench.answer() == ServerBench.ok)
             #expect(bench.isOpen)
         }
         #expect(bench.receiver.story.count == 6)
@@ -32,18 +25,19 @@ struct ConnectionServerTests {
     @Test("a request may come character by character")
     func pieces() throws {
         let bench = try ServerBench()
-        for character in Self.post("xyz") { try bench.send(String(character)) }
+        for character in ServerBench.post("xyz") { try bench.send(String(character)) }
         #expect(
             bench.receiver.story
                 == [.head("POST /p"), .body("x"), .body("y"), .body("z"), .end])
         #expect(bench.connection.requestBodyBytes == 3)
-        #expect(bench.answer() == Self.ok)
+        #expect(bench.answer() == ServerBench.ok)
     }
 
     @Test("pipelined requests wait for the answer before theirs")
     func pipelining() throws {
         let bench = try ServerBench()
-        try bench.send(Self.get + "GET /b HTTP/1.1\r\nHost: h\r\n\r\n" + Self.post("z"))
+        try bench.send(
+            ServerBench.get + "GET /b HTTP/1.1\r\nHost: h\r\n\r\n" + ServerBench.post("z"))
         #expect(bench.receiver.story == [.head("GET /a"), .end])
         #expect(bench.answer(200, "1").hasSuffix("1"))
         #expect(bench.receiver.story.suffix(2) == [.head("GET /b"), .end])
@@ -56,7 +50,7 @@ struct ConnectionServerTests {
     @Test("a pipelined request's receiver hears when it has been read")
     func pipelinedReadComplete() throws {
         let bench = try ServerBench()
-        try bench.send(Self.get + Self.get)
+        try bench.send(ServerBench.get + ServerBench.get)
         _ = bench.answer()
         #expect(bench.receiver.events.suffix(3) == [.head("GET /a"), .end, .readComplete])
     }
@@ -66,15 +60,17 @@ struct ConnectionServerTests {
         let bench = try ServerBench()
         bench.receiver.onEnd = { _ in bench.receiver.answer() }
         defer { bench.receiver.onEnd = nil }
-        #expect(try bench.send(Self.get + Self.get + Self.get) == Self.ok + Self.ok + Self.ok)
+        #expect(
+            try bench.send(ServerBench.get + ServerBench.get + ServerBench.get) == ServerBench.ok
+                + ServerBench.ok + ServerBench.ok)
         #expect(bench.end.writes == 1)
     }
 
     @Test("what is pipelined is bounded, and read on after the answer")
     func pipelineBound() throws {
         let bench = try ServerBench()
-        try bench.send(Self.get)
-        for _ in 0..<3 { try bench.send(String(repeating: Self.get, count: 1000)) }
+        try bench.send(ServerBench.get)
+        for _ in 0..<3 { try bench.send(String(repeating: ServerBench.get, count: 1000)) }
         #expect(!bench.isReading)
         bench.receiver.onEnd = { _ in bench.receiver.answer(200, "") }
         defer { bench.receiver.onEnd = nil }
@@ -86,7 +82,7 @@ struct ConnectionServerTests {
     @Test("bytes after connection: close are not parsed")
     func afterClose() throws {
         let bench = try ServerBench()
-        try bench.send("GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" + Self.get)
+        try bench.send("GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" + ServerBench.get)
         #expect(bench.answer() == Self.lastOK)
         #expect(bench.receiver.story == [.head("GET /a"), .end, .closed])
         #expect(!bench.isOpen)
@@ -149,68 +145,13 @@ struct ConnectionServerTests {
     @Test("an answer without a body says so")
     func emptyAnswer() throws {
         let bench = try ServerBench()
-        try bench.send(Self.get)
+        try bench.send(ServerBench.get)
         let head = MessageHead()
         head.status = 200
         bench.connection.sendHead(head, framing: .none)
         bench.connection.sendEnd()
         bench.connection.flush()
         #expect(bench.end.take() == "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-    }
-
-    // MARK: - Early answers
-
-    @Test("an answer before the body's end shuts down writing, discards a while, then closes")
-    func lingerBound() throws {
-        let bench = try ServerBench()
-        bench.receiver.onHead = { _ in bench.receiver.answer(401, "no") }
-        defer { bench.receiver.onHead = nil }
-        let answer = try bench.send(Self.post("abc", length: 1_000_000))
-        #expect(answer.hasSuffix("connection: close\r\n\r\nno"))
-        #expect(bench.end.isOutputClosed)
-        #expect(bench.isOpen)
-        for _ in 0..<15 { try bench.send(String(repeating: "x", count: 1 << 20)) }
-        #expect(bench.isOpen)
-        try bench.send(String(repeating: "x", count: 1 << 20))
-        #expect(!bench.isOpen)
-        #expect(bench.receiver.story == [.head("POST /p"), .closed])
-    }
-
-    @Test("what lingers is closed after two seconds, or when the client closes")
-    func lingerTime() throws {
-        for closes in [false, true] {
-            let bench = try ServerBench()
-            bench.receiver.onHead = { _ in bench.receiver.answer(401, "no") }
-            defer { bench.receiver.onHead = nil }
-            try bench.send(Self.post("abc", length: 1_000_000))
-            bench.pass(.milliseconds(1800))
-            #expect(bench.isOpen)
-            if closes {
-                bench.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
-            } else {
-                bench.pass(.milliseconds(2100))
-            }
-            #expect(!bench.isOpen)
-        }
-    }
-
-    @Test("an early answer later than the head lingers too")
-    func lateEarlyAnswer() throws {
-        let bench = try ServerBench()
-        try bench.send(Self.post("abc", length: 100))
-        #expect(bench.answer(413, "").contains("connection: close\r\n"))
-        #expect(bench.end.isOutputClosed)
-        #expect(bench.isOpen)
-    }
-
-    @Test("an early answer to a request whose body is here keeps the connection")
-    func earlyWithBody() throws {
-        let bench = try ServerBench()
-        bench.receiver.onHead = { _ in bench.receiver.answer() }
-        defer { bench.receiver.onHead = nil }
-        #expect(try bench.send(Self.post("abc") + Self.get) == Self.ok + Self.ok)
-        #expect(bench.isOpen)
-        #expect(!bench.end.isOutputClosed)
     }
 
     // MARK: - Expect
@@ -220,12 +161,12 @@ struct ConnectionServerTests {
         let bench = try ServerBench()
         bench.receiver.onHead = { $0.sendContinue() }
         defer { bench.receiver.onHead = nil }
-        let first = try bench.send(Self.post("", length: 3, "Expect: 100-continue\r\n"))
+        let first = try bench.send(ServerBench.post("", length: 3, "Expect: 100-continue\r\n"))
         #expect(first == "HTTP/1.1 100 Continue\r\n\r\n")
         bench.connection.sendContinue()
         #expect(bench.end.take() == "")
         #expect(try bench.send("abc") == "")
-        #expect(bench.answer() == Self.ok)
+        #expect(bench.answer() == ServerBench.ok)
         #expect(bench.isOpen)
     }
 
@@ -234,8 +175,8 @@ struct ConnectionServerTests {
         let bench = try ServerBench()
         bench.receiver.onHead = { $0.sendContinue() }
         defer { bench.receiver.onHead = nil }
-        #expect(try bench.send(Self.post("abc", "Expect: 100-continue\r\n")) == "")
-        #expect(bench.answer() == Self.ok)
+        #expect(try bench.send(ServerBench.post("abc", "Expect: 100-continue\r\n")) == "")
+        #expect(bench.answer() == ServerBench.ok)
     }
 
     @Test("an early answer to a client that waits for 100 closes at once")
@@ -243,7 +184,7 @@ struct ConnectionServerTests {
         let bench = try ServerBench()
         bench.receiver.onHead = { _ in bench.receiver.answer(401, "no") }
         defer { bench.receiver.onHead = nil }
-        let answer = try bench.send(Self.post("", length: 3, "Expect: 100-continue\r\n"))
+        let answer = try bench.send(ServerBench.post("", length: 3, "Expect: 100-continue\r\n"))
         #expect(answer.hasPrefix("HTTP/1.1 401 "))
         #expect(!answer.contains("100 Continue"))
         #expect(!bench.isOpen)
@@ -252,7 +193,7 @@ struct ConnectionServerTests {
     @Test("an early answer to a client that waited for 100 in vain and then sent lingers")
     func expectNotWaiting() throws {
         let bench = try ServerBench()
-        try bench.send(Self.post("a", length: 3, "Expect: 100-continue\r\n"))
+        try bench.send(ServerBench.post("a", length: 3, "Expect: 100-continue\r\n"))
         _ = bench.answer(401, "no")
         #expect(bench.isOpen)
         #expect(bench.end.isOutputClosed)
@@ -263,11 +204,11 @@ struct ConnectionServerTests {
     @Test("a bad request is answered, then nothing of the connection is read")
     func badRequest() throws {
         let bench = try ServerBench()
-        let answer = try bench.send("GET /a HTTP/1.1\r\nHost : h\r\n\r\n" + Self.get)
+        let answer = try bench.send("GET /a HTTP/1.1\r\nHost : h\r\n\r\n" + ServerBench.get)
         #expect(answer.hasPrefix("HTTP/1.1 400 "))
         #expect(answer.contains("connection: close"))
         #expect(bench.end.isOutputClosed)
-        try bench.send(Self.get)
+        try bench.send(ServerBench.get)
         #expect(bench.receiver.story == [.bad(.malformedField)])
         bench.pass(.seconds(3))
         #expect(!bench.isOpen)
@@ -300,7 +241,7 @@ struct ConnectionServerTests {
         arguments: [2000, 3000])
     func slowBody(bytes: Int) throws {
         let bench = try ServerBench()
-        try bench.send(Self.post("", length: 100_000))
+        try bench.send(ServerBench.post("", length: 100_000))
         try bench.send(String(repeating: "x", count: bytes))
         bench.pass(.seconds(10))
         if bytes < 2400 {
@@ -315,7 +256,7 @@ struct ConnectionServerTests {
     @Test("a client that may not send is not too slow")
     func pausedBody() throws {
         let bench = try ServerBench()
-        try bench.send(Self.post("", length: 100_000))
+        try bench.send(ServerBench.post("", length: 100_000))
         bench.connection.setReading(false)
         bench.pass(.seconds(60))
         #expect(bench.isOpen)
@@ -325,7 +266,7 @@ struct ConnectionServerTests {
     @Test("an upload is not too slow because its answer is not read")
     func slowReaderFastWriter() throws {
         let bench = try ServerBench()
-        try bench.send(Self.post("", length: 1_000_000))
+        try bench.send(ServerBench.post("", length: 1_000_000))
         let head = MessageHead()
         head.status = 200
         bench.connection.sendHead(head, framing: .chunked)
@@ -341,7 +282,7 @@ struct ConnectionServerTests {
     @Test("an idle connection closes in silence")
     func idle() throws {
         let bench = try ServerBench(idle: .seconds(30))
-        try bench.send(Self.get)
+        try bench.send(ServerBench.get)
         _ = bench.answer()
         bench.pass(.seconds(29))
         #expect(bench.isOpen)
@@ -362,7 +303,7 @@ struct ConnectionServerTests {
     @Test("a client that does not read its answer is let go")
     func slowReader() throws {
         let bench = try ServerBench()
-        try bench.send(Self.get)
+        try bench.send(ServerBench.get)
         bench.end.isHolding = true
         let head = MessageHead()
         head.status = 200
@@ -382,7 +323,7 @@ struct ConnectionServerTests {
     @Test("a drain closes an idle connection at once")
     func drainIdle() throws {
         let bench = try ServerBench()
-        try bench.send(Self.get)
+        try bench.send(ServerBench.get)
         _ = bench.answer()
         bench.connection.drain()
         #expect(!bench.isOpen)
@@ -392,7 +333,7 @@ struct ConnectionServerTests {
     func drainInExchange() throws {
         for answerBegun in [false, true] {
             let bench = try ServerBench()
-            try bench.send(Self.get)
+            try bench.send(ServerBench.get)
             let head = MessageHead()
             head.status = 200
             if answerBegun { bench.connection.sendHead(head, framing: .length(2)) }
@@ -401,7 +342,7 @@ struct ConnectionServerTests {
             if !answerBegun { bench.connection.sendHead(head, framing: .length(2)) }
             bench.connection.sendBody(ByteBuffer(string: "ok"))
             bench.connection.sendEnd()
-            #expect(bench.end.take() == (answerBegun ? Self.ok : Self.lastOK))
+            #expect(bench.end.take() == (answerBegun ? ServerBench.ok : Self.lastOK))
             #expect(!bench.isOpen)
         }
     }
@@ -409,7 +350,7 @@ struct ConnectionServerTests {
     @Test("a client that goes ends its exchange, once", arguments: [false, true])
     func gone(halfClose: Bool) throws {
         let bench = try ServerBench()
-        try bench.send(Self.get)
+        try bench.send(ServerBench.get)
         if halfClose {
             bench.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
         } else {
@@ -424,7 +365,7 @@ struct ConnectionServerTests {
     @Test("a connection that breaks ends its exchange")
     func broken() throws {
         let bench = try ServerBench()
-        try bench.send(Self.post("abc", length: 10))
+        try bench.send(ServerBench.post("abc", length: 10))
         bench.channel.pipeline.fireErrorCaught(ChannelError.ioOnClosedChannel)
         #expect(bench.receiver.story.suffix(2) == [.failed("truncated"), .closed])
         #expect(!bench.isOpen)
@@ -433,7 +374,7 @@ struct ConnectionServerTests {
     @Test("an aborted answer stays without its end")
     func aborted() throws {
         let bench = try ServerBench()
-        try bench.send(Self.get)
+        try bench.send(ServerBench.get)
         let head = MessageHead()
         head.status = 200
         bench.connection.sendHead(head, framing: .chunked)
@@ -447,7 +388,7 @@ struct ConnectionServerTests {
     @Test("writability reaches the receiver, and reading can be paused")
     func backpressure() throws {
         let bench = try ServerBench()
-        try bench.send(Self.get)
+        try bench.send(ServerBench.get)
         bench.setWritable(false)
         #expect(!bench.connection.isWritable)
         bench.setWritable(true)
@@ -462,7 +403,7 @@ struct ConnectionServerTests {
     @Test("large pieces of an answer are given on uncopied and in order")
     func largePieces() throws {
         let bench = try ServerBench()
-        try bench.send(Self.get)
+        try bench.send(ServerBench.get)
         let head = MessageHead()
         head.status = 200
         let large = String(repeating: "l", count: 20_000)
@@ -484,7 +425,7 @@ struct ConnectionServerTests {
                 let bench = try ServerBench()
                 connection = bench.connection
                 receiver = bench.receiver
-                if state > 0 { try bench.send(Self.post("a", length: state)) }
+                if state > 0 { try bench.send(ServerBench.post("a", length: state)) }
                 bench.channel.close(promise: nil)
                 bench.channel.embeddedEventLoop.run()
             }

@@ -36,7 +36,9 @@ struct HTTP2PaceTests {
         static func frame(
             _ type: UInt8, _ flags: UInt8, _ stream: UInt8, _ payload: [UInt8] = []
         ) -> [UInt8] {
-            [0, 0, UInt8(payload.count), type, flags, 0, 0, 0, stream] + payload
+            let count = payload.count
+            return [0, UInt8(count >> 8), UInt8(count & 255), type, flags, 0, 0, 0, stream]
+                + payload
         }
 
         /// Opens the next stream.
@@ -128,6 +130,26 @@ struct HTTP2PaceTests {
             return
         }
         #expect(bench.receivers[1].failure == nil)
+        bench.stop()
+    }
+
+    @Test("the rest of an answered upload is dropped while it comes quickly, then cut")
+    func answeredUpload() throws {
+        let bench = try Bench()
+        try bench.request("/hang", flags: 4)
+        let head = MessageHead()
+        head.status = 401
+        bench.receivers[0].stream.sendHead(head, framing: .none)
+        bench.receivers[0].stream.sendEnd()
+        bench.receivers[0].stream.flush()
+        let piece = Bench.frame(0, 0, 1, [UInt8](repeating: 1, count: 16_384))
+        for (interval, pieces) in [16, 20, 15].enumerated() {
+            bench.channel.embeddedEventLoop.run()
+            #expect(try !bench.written().contains(3))
+            for _ in 0..<pieces { try bench.send(piece) }
+            bench.pass(.milliseconds(Int64(interval + 1) * 2100))
+        }
+        #expect(try bench.written().contains(3))
         bench.stop()
     }
 

@@ -82,10 +82,8 @@ package final class HTTP2ServerConnection: ChannelInboundHandler, ServerConnecti
         self.receiverMaker(stream)
     }
 
-    /// Looks at all streams again within `time`.
-    func check(within time: TimeAmount) {
-        self.timer.set(min(self.timer.due, .now() + time))
-    }
+    /// Looks at all streams again at `time` or before.
+    func check(by time: NIODeadline) { self.timer.set(min(self.timer.due, time)) }
 
     /// Asks the client for no more streams, lets those there are end, and closes.
     ///
@@ -160,7 +158,7 @@ extension HTTP2ServerConnection {
             self.session.terminate(code: code)
         }
         // Never later than before: a head that trickles in has no more time than another.
-        if self.headBegan != nil { self.check(within: self.timeouts.head) }
+        if let headBegan { self.check(by: headBegan + self.timeouts.head) }
         if self.session.wantsWrite || !self.session.wantsRead { self.output.schedule() }
     }
 
@@ -393,12 +391,12 @@ extension HTTP2ServerConnection: DeadlineOwner {
                 self.output.schedule()
             }
         }
+        self.timer.set(now + self.nextCheck)
         // From the end: a stream that closes is replaced by the last one.
         for index in self.streams.indices.reversed() where index < self.streams.count {
             self.streams[index].checkPace(at: now, self.timeouts)
         }
         self.checkReader(now: now)
-        self.timer.set(now + self.nextCheck)
     }
 
     /// How soon something may be due.

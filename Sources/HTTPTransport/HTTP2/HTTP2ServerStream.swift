@@ -32,9 +32,8 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
     private var reading = Reading.head
     private var writing = Writing.complete
     private var continuePending = false
-    /// Since when the answer is out and the request is not in.
-    private var discardingSince: NIODeadline?
-    private var discardFrom = 0
+    /// Set once the answer is out and the request is not in.
+    private var discarding: DiscardBudget?
     private var pace = Pace()
     private var answerPace = Pace()
 
@@ -61,8 +60,7 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
         self.reading = .head
         self.writing = .head
         self.continuePending = false
-        self.discardingSince = nil
-        self.discardFrom = 0
+        self.discarding = nil
         self.pace.restart(at: now, bytes: 0)
         self.answerPace.restart(at: now, bytes: 0)
     }
@@ -156,18 +154,15 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
     override func endSent() {
         super.endSent()
         if case .complete = self.reading { return }
-        self.discardingSince = .now()
-        self.discardFrom = self.requestBodyBytes
+        let budget = DiscardBudget(at: .now())
+        self.discarding = budget
         if self.pauseReading(false) { self.flush() }
-        self.connection?.check(within: Self.discardTime)
+        self.connection?.check(by: budget.due)
     }
 
-    /// Drops what comes of a request whose answer is out.
-    ///
-    /// For a while only, since many clients see the answer only once they have sent everything; then
-    /// the rest is cut (RFC 9113 8.1).
+    /// Drops what comes of a request whose answer is out, or of a refused one.
     private func discard(_ count: Int) {
-        if self.requestBodyBytes - self.discardFrom <= Self.maximumDiscardedBytes {
+        if self.discarding?.drop(count) != false {
             self.passedOn(count)
         } else {
             self.session.reset(self.id, code: HTTP2ErrorCode.none)
@@ -277,8 +272,11 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
 
     /// Whether the client keeps pace with its own request and answer; called every so often.
     func checkPace(at now: NIODeadline, _ timeouts: ServerTimeouts) {
-        if let discardingSince {
-            if now - discardingSince >= Self.discardTime {
+        if var discarding {
+            if now < discarding.due || discarding.keepsPace(at: now) {
+                self.discarding = discarding
+                self.connection?.check(by: discarding.due)
+            } else {
                 self.session.reset(self.id, code: HTTP2ErrorCode.none)
                 self.flush()
             }
@@ -314,7 +312,4 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
 
     /// 1 KiB a stall interval: a reader slower than this holds memory for nothing.
     private static let minimumProgressBytes = 1024
-    /// 16 MiB or 2 s of a request whose answer is out.
-    private static let maximumDiscardedBytes = 16_777_216
-    private static let discardTime = TimeAmount.seconds(2)
 }

@@ -59,7 +59,7 @@ struct VersionPairTests {
         let script = """
             import httpx, ssl, sys
             context = ssl.create_default_context(cafile=sys.argv[1])
-            client = httpx.Client(http2=True, verify=context)
+            client = httpx.Client(http2=True, verify=context, timeout=30)
             answer = client.post(sys.argv[2], content=open(sys.argv[3], "rb").read(),
                                  headers={"authorization": "Bearer x"})
             print(answer.status_code, answer.http_version, answer.text)
