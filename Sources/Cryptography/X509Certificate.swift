@@ -81,10 +81,16 @@ internal import Glibc
             case .notBefore: unsafe X509_get0_notBefore(self.pointer)
             case .notAfter: unsafe X509_get0_notAfter(self.pointer)
             }
-        var parts = unsafe tm()
-        guard unsafe ASN1_TIME_to_tm(time, &parts) == 1 else {
+        guard let seconds = unsafe Self.seconds(of: time) else {
             throw .malformed("the certificate's validity cannot be read")
         }
+        return seconds
+    }
+
+    /// An `ASN1_TIME` in seconds since 1970; nil if it cannot be read.
+    @unsafe static func seconds(of time: UnsafePointer<ASN1_TIME>?) -> Int64? {
+        var parts = unsafe tm()
+        guard unsafe ASN1_TIME_to_tm(time, &parts) == 1 else { return nil }
         return unsafe Int64(timegm(&parts))
     }
 

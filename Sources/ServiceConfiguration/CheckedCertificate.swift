@@ -36,6 +36,25 @@ extension ConfigurationFiles {
         return path
     }
 
+    /// The absolute path of a PEM file of revocation lists, after checking that none is out of date:
+    /// every certificate that needs such a one would be refused.
+    package func revocationLists(_ place: ConfigurationCursor) -> String? {
+        guard let path = self.path(place) else { return nil }
+        do throws(CryptographyError) {
+            let pem = try WholeFile.read(path, maximum: RevocationList.maximumFileBytes)
+            try RevocationList.each(pem: pem) { list throws(CryptographyError) in
+                if let end = list.nextUpdate, end < self.now {
+                    place.report("\(path): a list in it was due anew on \(UTCDate.text(of: end))")
+                }
+            }
+        } catch .malformed(let reason) {
+            place.report("\(path): \(reason)")
+        } catch {
+            place.report("\(error)")
+        }
+        return path
+    }
+
     private func leaf(of path: String, at place: ConfigurationCursor) -> Certificate? {
         guard let leaf = self.certificates(in: path, at: place)?.first else { return nil }
         if leaf.isAuthority {

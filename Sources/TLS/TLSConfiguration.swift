@@ -50,6 +50,9 @@ package struct TLSServerConfiguration: Sendable {
     package var clientAuthentication: TLSClientAuthentication
     /// PEM file of the roots client certificates must lead to; needed unless none are asked for.
     package var clientTrustRoots: String?
+    /// PEM file of the revocation lists of those roots and of every authority below them; nil looks
+    /// up no revocation.
+    package var clientRevocationLists: String?
     /// Application protocols, the preferred first; a client that offers others only is refused.
     package var alpn: [String]
     /// Whom the server talks to.

@@ -114,6 +114,27 @@ enum TLSPolicy {
         }
     }
 
+    /// Refuses what the revocation lists of a PEM file name, and what none of them vouches for: each
+    /// authority in a chain needs a list that is not out of date (RFC 5280, 6.3).
+    @unsafe static func addRevocationLists(
+        _ path: String, to context: OpaquePointer
+    ) throws(TLSError) {
+        let store = unsafe SSL_CTX_get_cert_store(context)
+        do throws(CryptographyError) {
+            let pem = try WholeFile.read(path, maximum: RevocationList.maximumFileBytes)
+            try RevocationList.each(pem: pem) { list throws(CryptographyError) in
+                unsafe try list.add(to: store)
+            }
+        } catch .malformed(let reason) {
+            throw .certificateMalformed(path: path, reason: reason)
+        } catch {
+            throw .cryptography(error)
+        }
+        unsafe X509_VERIFY_PARAM_set_flags(
+            SSL_CTX_get0_param(context),
+            UInt(X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL))
+    }
+
     /// Lets `context` prove itself with `identity`.
     @unsafe static func use(
         _ identity: borrowing PEMFile.Identity, in context: OpaquePointer

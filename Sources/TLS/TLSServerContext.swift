@@ -165,6 +165,9 @@ package import Cryptography
             throw .configurationIncomplete("client certificates need client_trust_roots")
         }
         unsafe try TLSPolicy.addTrustRoots(roots, to: context, resources: self.resources)
+        if let lists = self.configuration.clientRevocationLists {
+            unsafe try TLSPolicy.addRevocationLists(lists, to: context)
+        }
         let isRequired = self.configuration.clientAuthentication == .required
         unsafe SSL_CTX_set_verify(
             context,

@@ -43,9 +43,7 @@ final class TestCertificates {
         let name = UUID().uuidString
         let files = TLSCertificateFiles(
             chain: self.path(name + ".pem"), key: self.path(name + ".key"))
-        let rootKey = try self.authority.privateKeyPEM()
-        let bytes = unsafe rootKey.bytes.withUnsafeBytes { unsafe Data($0) }
-        try bytes.write(to: URL(fileURLWithPath: self.path("root.key")))
+        try self.writeRootKey()
         let common = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
         try (common + extensions).write(
             toFile: self.path("extensions"), atomically: true, encoding: .utf8)
@@ -59,6 +57,33 @@ final class TestCertificates {
             "-out", files.chain,
         ])
         return files
+    }
+
+    /// A PEM file with this root's list of `revoked`; due anew tomorrow unless `validity` says otherwise.
+    func revocationList(
+        of revoked: [TLSCertificateFiles], validity: [String] = ["-crldays", "1"]
+    ) throws -> String {
+        try self.writeRootKey()
+        let name = UUID().uuidString
+        let settings = self.path(name + ".cnf")
+        try """
+        [ca]
+        default_ca = own
+        [own]
+        database = \(self.path(name + ".index"))
+        default_md = sha256
+        crl_extensions = extensions
+        [extensions]
+        authorityKeyIdentifier = keyid
+        """.write(toFile: settings, atomically: true, encoding: .utf8)
+        try "".write(toFile: self.path(name + ".index"), atomically: true, encoding: .utf8)
+        let authority = [
+            "ca", "-config", settings, "-cert", self.root, "-keyfile", self.path("root.key"),
+        ]
+        for files in revoked { try self.run(authority + ["-revoke", files.chain]) }
+        let list = self.path(name + ".crl")
+        try self.run(authority + ["-gencrl", "-out", list] + validity)
+        return list
     }
 
     @discardableResult
@@ -89,6 +114,12 @@ final class TestCertificates {
     }
 
     func path(_ name: String) -> String { self.folder + "/" + name }
+
+    private func writeRootKey() throws {
+        let key = try self.authority.privateKeyPEM()
+        let bytes = unsafe key.bytes.withUnsafeBytes { unsafe Data($0) }
+        try bytes.write(to: URL(fileURLWithPath: self.path("root.key")))
+    }
 
     private func store(
         _ issued: consuming CertificateAuthority.Issued, _ file: String

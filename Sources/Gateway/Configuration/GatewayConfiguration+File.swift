@@ -29,6 +29,7 @@ extension FileWatch.Files {
             case .none: break
             case .optional(let roots), .required(let roots): paths.append(roots)
             }
+            if let lists = listener.tls.clientRevocationLists { paths.append(lists) }
         }
         if let identity = configuration.identity {
             paths += [

@@ -28,6 +28,8 @@ package struct ListenerTLSConfiguration: Sendable, Equatable {
     package var minimumVersion: MinimumVersion
     /// Whether clients show a certificate.
     package var clientAuthentication: ClientAuthentication
+    /// PEM file of the revocation lists that clients' certificates are looked up in; nil for none.
+    package var clientRevocationLists: String?
 
     /// The oldest TLS version a listener accepts.
     package enum MinimumVersion: String, Sendable, CaseIterable {

@@ -72,6 +72,7 @@ extension ConfigurationReader {
     )? {
         let keys = [
             "certificates", "minimum_version", "client_authentication", "client_trust_roots",
+            "client_revocation_lists",
         ]
         guard let tls = place.mapping(keys: keys) else { return nil }
         var certificates: [CheckedCertificate]?
@@ -100,12 +101,24 @@ extension ConfigurationReader {
             tls["minimum_version"]?.report("an agent speaks TLS 1.3 only")
         }
         let authentication = self.clientAuthentication(tls, isAgent: isAgent, identity: identity)
+        let lists = self.revocationLists(tls, isUsed: authentication != ClientAuthentication.none)
         guard let certificates, let version, let authentication else { return nil }
         let configuration = ListenerTLSConfiguration(
             certificates: shown.map { [$0.configuration.certificate] }
                 ?? certificates.map(\.files), minimumVersion: version,
-            clientAuthentication: authentication)
+            clientAuthentication: authentication, clientRevocationLists: lists)
         return (configuration, certificates, shown)
+    }
+
+    private typealias ClientAuthentication = ListenerTLSConfiguration.ClientAuthentication
+
+    private func revocationLists(_ tls: ConfigurationMapping, isUsed: Bool) -> String? {
+        guard let place = tls["client_revocation_lists"] else { return nil }
+        if !isUsed {
+            place.report(
+                "client_revocation_lists needs client_authentication: optional or required")
+        }
+        return self.files.revocationLists(place)
     }
 
     private enum ClientAuthenticationName: String, CaseIterable {
@@ -116,7 +129,7 @@ extension ConfigurationReader {
 
     private func clientAuthentication(
         _ tls: ConfigurationMapping, isAgent: Bool, identity: ReadIdentity?
-    ) -> ListenerTLSConfiguration.ClientAuthentication? {
+    ) -> ClientAuthentication? {
         guard
             let name = tls.choice(
                 "client_authentication",
@@ -129,7 +142,7 @@ extension ConfigurationReader {
         guard name != .none else {
             tls["client_trust_roots"]?.report(
                 "client_trust_roots needs client_authentication: optional or required")
-            return ListenerTLSConfiguration.ClientAuthentication.none
+            return ClientAuthentication.none
         }
         let roots: String?
         if let place = tls["client_trust_roots"], place.isWord(Self.identityWord) {

@@ -87,6 +87,7 @@ struct WorkerContexts: Sendable {
             server.clientAuthentication = .required
             server.clientTrustRoots = roots
         }
+        server.clientRevocationLists = listener.tls.clientRevocationLists
         server.handshakeTimeoutMilliseconds = Int(limits.handshakeTimeoutMilliseconds)
         return server
     }

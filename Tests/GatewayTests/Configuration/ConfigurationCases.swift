@@ -151,6 +151,10 @@ extension ConfigurationFileTests {
             "client_trust_roots: roots.pem", "client_trust_roots: root.key",
             "17:27: root.key: no certificate in PEM"),
         .init(
+            "client_trust_roots: roots.pem",
+            "client_trust_roots: roots.pem\n      client_revocation_lists: roots.pem",
+            "18:32: roots.pem: no revocation list in PEM"),
+        .init(
             "{file: root.key}", "{file: state/root.key}",
             "4:11: the root key must not lie inside the state folder it protects",
             "4:18: root key state/root.key: no such file"),
