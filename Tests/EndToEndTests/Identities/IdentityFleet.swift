@@ -20,21 +20,47 @@ final class IdentityFleet {
         self.vault = vault
     }
 
+    /// Where everything listens; 0 is a port of the kernel's choice.
+    struct Ports {
+        var vault: Int
+        var join: Int
+        var agent = 0
+        var gateway = 0
+
+        /// Free ports for all of them, known before anything is started.
+        static func find() async throws -> Self {
+            try await Self(
+                vault: FreePort.find(), join: FreePort.find(), agent: FreePort.find(),
+                gateway: FreePort.find())
+        }
+
+        var named: [(name: String, port: Int)] {
+            [
+                ("vault", self.vault), ("join listener", self.join), ("agent", self.agent),
+                ("gateway", self.gateway),
+            ]
+        }
+    }
+
     /// Starts a vault, and an agent and a gateway if they are wanted; ends them after `body`.
     static func run(
-        services: Bool = true, _ body: (IdentityFleet) async throws -> Void
+        services: Bool = true, ports: Ports? = nil, _ body: (IdentityFleet) async throws -> Void
     ) async throws {
         let materials = try Materials()
         let model = try await RecordingBackend.start(.loopback)
         do {
-            let (port, joinPort) = try await (FreePort.find(), FreePort.find())
+            var ports = ports
+            if ports == nil {
+                ports = try await Ports(vault: FreePort.find(), join: FreePort.find())
+            }
+            let chosen = try #require(ports)
             let file = try materials.write(
-                "vault.yaml", Self.vaultConfiguration(port: port, joinPort: joinPort))
+                "vault.yaml", Self.vaultConfiguration(port: chosen.vault, joinPort: chosen.join))
             let vault = try await GatewayProcess.start("vault", configuration: file)
             let fleet = IdentityFleet(materials, model, vault)
             do {
                 #expect(await fleet.isJoinable())
-                if services { try await fleet.startServices() }
+                if services { try await fleet.startServices(chosen) }
                 try await body(fleet)
             } catch {
                 await fleet.end()
@@ -48,17 +74,17 @@ final class IdentityFleet {
         await model.stop()
     }
 
-    private func startServices() async throws {
+    private func startServices(_ ports: Ports) async throws {
         try await self.makeToken("agent/blue", file: "agent.token", "--dns", "localhost")
         try await self.makeToken("gateway/edge", file: "gateway.token")
         let agent = try await GatewayProcess.start(
             "agent",
             configuration: self.materials.write(
-                "agent.yaml", Self.agentConfiguration(self.model.url)))
+                "agent.yaml", Self.agentConfiguration(self.model.url, port: ports.agent)))
         self.agent = agent
         let gateway = try await GatewayProcess.start(
             configuration: self.materials.write(
-                "gateway.yaml", Self.gatewayConfiguration(agent: agent.port)))
+                "gateway.yaml", Self.gatewayConfiguration(agent: agent.port, port: ports.gateway)))
         self.gateway = gateway
         self.key = try await gateway.regenerateKey()
     }
@@ -133,14 +159,14 @@ final class IdentityFleet {
         """
     }
 
-    private static func agentConfiguration(_ model: String) -> String {
+    private static func agentConfiguration(_ model: String, port: Int) -> String {
         """
         trust_domain: test.local
         service: {kind: agent, name: blue}
         workers: 1
         drain_timeout_ms: 1000
         listeners:
-          - address: 127.0.0.1:0
+          - address: 127.0.0.1:\(port)
             tls: {certificates: identity, client_trust_roots: identity}
         identity: {vault: {token: {file: agent.token}}, directory: agent-identity}
         endpoints:
@@ -153,7 +179,7 @@ final class IdentityFleet {
         """
     }
 
-    private static func gatewayConfiguration(agent: Int) -> String {
+    private static func gatewayConfiguration(agent: Int, port: Int) -> String {
         """
         trust_domain: test.local
         service: {kind: gateway, name: edge}
@@ -162,7 +188,7 @@ final class IdentityFleet {
         workers: 2
         drain_timeout_ms: 1000
         listeners:
-          - address: 127.0.0.1:0
+          - address: 127.0.0.1:\(port)
             tls:
               certificates: [{chain: server.pem, key: server.key}]
         identity: {vault: {token: {file: gateway.token}}, directory: gateway-identity}
