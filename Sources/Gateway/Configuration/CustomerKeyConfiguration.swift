@@ -19,4 +19,7 @@ package struct CustomerKeyConfiguration: Sendable, Equatable {
 
     /// As the vault's client takes it.
     package var vaultName: String { self.version.map { "\(self.name)/\($0)" } ?? self.name }
+
+    /// The key's URL, with the version if it is to stay at one.
+    package var url: String { "\(self.vault.address)/keys/\(self.vaultName)" }
 }

@@ -1,39 +1,10 @@
 internal import Cryptography
-internal import HTTPTransport
+package import HTTPTransport
 internal import KeyVault
 internal import NIOCore
-internal import ServiceConfiguration
+package import ServiceConfiguration
 internal import State
 internal import TLS
-
-/// One leg of a service, as it was found.
-package struct LegReport: Sendable, Encodable {
-    /// What it is for.
-    package let name: String
-    /// Where it leads.
-    package let address: String
-    /// What keeps it from being as it should; nil if nothing does.
-    package fileprivate(set) var problem: String?
-    /// What protects it: the version of TLS, or that it does not leave the machine.
-    package fileprivate(set) var protection: String?
-    /// The cipher suite.
-    package fileprivate(set) var cipher: String?
-    /// The group of the key exchange.
-    package fileprivate(set) var group: String?
-    /// Who is at the other end, by SPIFFE ID or name; of a certificate of our own, who we are.
-    package fileprivate(set) var identity: String?
-    /// Who says so.
-    package fileprivate(set) var issuer: String?
-    /// Days until the certificate runs out, rounded down.
-    package fileprivate(set) var daysLeft: Int?
-    /// What its vault says of a wrapping key.
-    package fileprivate(set) var keyState: String?
-
-    fileprivate init(_ name: String, _ address: String) {
-        self.name = name
-        self.address = address
-    }
-}
 
 /// Connects each leg of a gateway or agent once, and says how it was.
 ///
@@ -47,7 +18,11 @@ package struct Doctor: Sendable {
 
     /// All legs: own certificates, backends, key vaults, wrapping keys, the admin listener.
     package func examine() async -> [LegReport] {
-        var legs = self.ownCertificates()
+        var legs = await self.listeners()
+        if let identity = self.configuration.identity {
+            let chain = identity.certificate.chain
+            legs.append(LegReport("identity", chain, chain: chain))
+        }
         for endpoint in self.configuration.endpoints {
             for deployment in endpoint.deployments {
                 for address in deployment.backends {
@@ -59,35 +34,51 @@ package struct Doctor: Sendable {
             }
         }
         if let admin = self.configuration.admin { legs.append(await self.admin(admin)) }
+        legs += self.managedIdentity
         return legs
     }
 
-    private func ownCertificates() -> [LegReport] {
+    /// Shows what listeners show to who connects; what cannot be connected from here, by its file.
+    private func listeners() async -> [LegReport] {
         var legs: [LegReport] = []
         for listener in self.configuration.listeners {
             for files in listener.tls.certificates {
-                legs.append(self.own("listener", "\(listener.address)", files))
+                var leg = LegReport("listener", "\(listener.address)", chain: files.chain)
+                if leg.problem == nil, let address = listener.address.connectable,
+                    let tls = self.client(of: listener, files)
+                {
+                    await leg.connect(address, tls)
+                }
+                legs.append(leg)
             }
-        }
-        if let identity = self.configuration.identity {
-            legs.append(
-                self.own("identity", identity.certificate.chain, identity.certificate))
         }
         return legs
     }
 
-    private func own(_ name: String, _ address: String, _ files: CertificateFiles) -> LegReport {
-        var leg = LegReport(name, address)
-        do throws(CryptographyError) {
-            let bytes = try WholeFile.read(files.chain, maximum: Self.maximumFileBytes)
-            guard let leaf = try Certificate.chain(pem: bytes).first else {
-                throw .malformed("\(files.chain): no certificate")
+    /// How a listener is connected so that it has to show this certificate; nil if that cannot be done
+    /// from here: it would have to be told who the client is, or might show another one.
+    private func client(
+        of listener: ListenerConfiguration, _ files: CertificateFiles
+    ) -> TLSClientConfiguration? {
+        guard listener.proxyProtocol == .none, listener.tls.certificates.count == 1,
+            let bytes = try? WholeFile.read(files.chain, maximum: 1 << 20),
+            let leaf = try? Certificate.chain(pem: bytes).first
+        else { return nil }
+        let names = leaf.dnsNames.map { $0.replacing("*", with: "scoregate") } + leaf.ipAddresses
+        guard
+            let peer = (try? leaf.identity()).map({ TLSExpectedPeer.identity($0.text) })
+                ?? names.first.map({ TLSExpectedPeer.dnsName($0) })
+        else { return nil }
+        // The file's own certificates are what it must lead to: whoever issued them.
+        var tls = TLSClientConfiguration(trustRoots: files.chain, peer: peer)
+        if case .required(let roots) = listener.tls.clientAuthentication {
+            guard let identity = self.configuration.identity, identity.trustRoots == roots else {
+                return nil
             }
-            leg.take(leaf)
-        } catch {
-            leg.problem = "\(error)"
+            tls.identity = TLSCertificateFiles(
+                chain: identity.certificate.chain, key: identity.certificate.key)
         }
-        return leg
+        return tls
     }
 
     private func backend(
@@ -100,14 +91,15 @@ package struct Doctor: Sendable {
             deployment.readinessProbe?.path ?? "/", at: address.poolAddress, tls: tls,
             fields: [("host", "localhost"), ("user-agent", "scoregate-doctor")])
         fetch.timeout = Self.timeout
-        await leg.connect(fetch)
+        await leg.ask(fetch)
+        if leg.problem == nil, let tls { await leg.connect(address.poolAddress, tls) }
         return leg
     }
 
     private func admin(_ admin: AdminConfiguration) async -> LegReport {
         var leg = LegReport("admin", "\(admin.address)")
         do {
-            await leg.connect(try Readiness.question(self.configuration))
+            await leg.ask(try Readiness.question(self.configuration))
         } catch {
             leg.problem = "\(error)"
         }
@@ -118,8 +110,7 @@ package struct Doctor: Sendable {
         guard let key = endpoint.encryption.customerKey else {
             return self.embeddedKey(of: endpoint)
         }
-        var leg = LegReport(
-            "wrapping key of \(endpoint.name)", "\(key.vault.address)/keys/\(key.vaultName)")
+        var leg = LegReport("wrapping key of \(endpoint.name)", key.url)
         var vault: AzureKeyVault?
         do throws(KeyVaultError) {
             let made = try AzureKeyVault(key.vault.address, key.vault.access)
@@ -132,6 +123,22 @@ package struct Doctor: Sendable {
         }
         if let session = vault?.session { leg.take(session) }
         return leg
+    }
+
+    /// The one leg without TLS that there can be, named wherever the configuration has it; a key's leg asks over it.
+    private var managedIdentity: [LegReport] {
+        let isUsed = self.configuration.endpoints.contains { endpoint in
+            guard case .azure(let credential) = endpoint.encryption.customerKey?.vault.access,
+                case .managedIdentity = credential.proof
+            else { return false }
+            return true
+        }
+        guard isUsed, case .host(let host, let port) = AzureCredential.instanceMetadata else {
+            return []
+        }
+        var leg = LegReport("managed identity", "http://\(host):\(port)")
+        leg.protection = "none: an address of this machine's own"
+        return [leg]
     }
 
     private func embeddedKey(of endpoint: EndpointConfiguration) -> LegReport {
@@ -157,47 +164,18 @@ package struct Doctor: Sendable {
 
     /// 5 s: for a person who waits.
     private static let timeout = TimeAmount.seconds(5)
-    /// 1 MiB, as the configuration's reader allows.
-    private static let maximumFileBytes = 1 << 20
 }
 
-extension LegReport {
-    /// Connects it; whatever is answered will do.
-    fileprivate mutating func connect(_ fetch: HTTPFetch) async {
-        do {
-            let answer = try await fetch.answer()
-            if let session = answer.session {
-                self.take(session)
-            } else if case .unix = fetch.address {
-                self.protection = "Unix socket"
-            } else {
-                self.protection = "loopback"
-            }
-        } catch let error as StreamError {
-            self.problem = error.reason
-        } catch {
-            self.problem = "\(error)"
+extension ListenAddress {
+    /// Where it is reached from this host; nil for a port that the system chooses.
+    package var connectable: ConnectionPool.Address? {
+        switch self {
+        case .unix(let path): .unix(path: path)
+        case .ip(_, port: 0): nil
+        case .ip(let address, let port):
+            .host(
+                address.bits == 0 || address == IPAddress(ipv4: 0)
+                    ? "127.0.0.1" : address.description, port: port)
         }
-    }
-
-    /// What TLS agreed on, and with whom.
-    fileprivate mutating func take(_ session: TLSSessionInfo) {
-        self.protection = session.version.name
-        self.cipher = session.cipher.name
-        self.group = session.group?.name
-        guard let peer = session.peer, let leaf = try? Certificate(der: peer.certificate) else {
-            return
-        }
-        self.take(leaf)
-    }
-
-    /// Whose certificate it is, and how long it lasts.
-    fileprivate mutating func take(_ leaf: Certificate) {
-        let names = leaf.uriNames + leaf.dnsNames + leaf.ipAddresses
-        self.identity = names.first ?? leaf.subject
-        self.issuer = leaf.issuer
-        let seconds = leaf.notAfter - UnixTime.milliseconds / 1000
-        self.daysLeft = Int((Double(seconds) / 86_400).rounded(.down))
-        if seconds <= 0 { self.problem = "the certificate has expired" }
     }
 }

@@ -25,8 +25,10 @@ final class CustomerKeyStage: Sendable {
         self.holder = holder
     }
 
+    /// `encryption` has further keys of the endpoint's; `lines` are further ones of the configuration.
     static func run(
-        encryption: String = "", _ body: (CustomerKeyStage) async throws -> Void
+        encryption: String = "", lines: String = "", isBackendEncrypted: Bool = false,
+        _ body: (CustomerKeyStage) async throws -> Void
     ) async throws {
         let materials = try Materials()
         let holder = try materials.identity(
@@ -43,7 +45,8 @@ final class CustomerKeyStage: Sendable {
             try #require(created.status == 200, "\(String(decoding: created.body, as: UTF8.self))")
             var setup = SealedLogStage.setup(
                 log: "{directory: log, reader: {chain: caller.pem, key: caller.key}}")
-            setup.lines += "vault: {base_url: \"https://127.0.0.1:\(port)\"}\n"
+            setup.lines += "vault: {base_url: \"https://127.0.0.1:\(port)\"}\n" + lines
+            setup.isBackendEncrypted = isBackendEncrypted
             setup.endpointLines = """
                     encryption: {cmk_vault_base_url: "https://127.0.0.1:\(port)", \
                 cmk_key_name: iris-log\(encryption)}
@@ -150,7 +153,7 @@ final class CustomerKeyStage: Sendable {
           - identity: spiffe://test.local/reader/caller
             keys: {iris-log: [get, unwrapKey]}
           - identity: spiffe://test.local/operator/holder
-            keys: {iris-log: [create, get, update, rotate, list]}
+            keys: {iris-log: [create, get, update, rotate, list, delete, purge]}
         """
     }
 }
