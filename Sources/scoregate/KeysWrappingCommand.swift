@@ -15,6 +15,9 @@ struct KeysWrappingCommand: ParsableCommand {
             the first use. Disabling it stops the log at once: nothing of it can be read, and the
             endpoint refuses requests until it is enabled again, unless it has on_revoke:
             serve_unlogged.
+
+            The key of an endpoint that names a customer's one (cmk_key_name) is its holder's to rotate,
+            disable and enable, in its vault; "list" shows it, and the versions from before it was named.
             """,
         subcommands: [List.self, Rotate.self, Disable.self, Enable.self])
 
@@ -26,9 +29,9 @@ struct KeysWrappingCommand: ParsableCommand {
         @OptionGroup var options: ConfigurationOptions
 
         /// Opens the state of the configuration, which must have the endpoint.
-        func open() throws -> (store: StateStore, rootKeyPath: String) {
+        func open() throws -> Opened {
             let configuration = try self.options.read()
-            _ = try self.options.endpoint(self.endpoint, of: configuration)
+            let endpoint = try self.options.endpoint(self.endpoint, of: configuration)
             guard let path = configuration.rootKeyFile else {
                 StandardError.write(
                     "\(self.options.config) has no root_key, so there are no wrapping keys")
@@ -37,7 +40,27 @@ struct KeysWrappingCommand: ParsableCommand {
             let store = try StateChange.failing { () throws(StateError) in
                 try StateStore(folder: configuration.stateDirectory, rootKeyPath: path)
             }
-            return (store, path)
+            return Opened(
+                store: store, rootKeyPath: path, customerKey: endpoint.encryption.customerKey)
+        }
+
+        /// The state, and what is needed to change its wrapping keys.
+        struct Opened {
+            let store: StateStore
+            let rootKeyPath: String
+            /// The customer's key of the endpoint; nil where the embedded vault has it.
+            let customerKey: CustomerKeyConfiguration?
+
+            /// Ends the command with 1 where the key is not ours to change.
+            func refuseCustomerKey(of endpoint: String, to change: String) throws {
+                guard let customerKey else { return }
+                throw CommandFailure(
+                    code: .refused,
+                    message: """
+                        the wrapping key of endpoint \(endpoint) is a customer's, \(customerKey.url): its holder \
+                        \(change) it there, and running gateways follow
+                        """)
+            }
         }
 
         /// Waits until the change is in force and prints it; ends with 3 if it is not everywhere.
@@ -56,24 +79,29 @@ struct KeysWrappingCommand: ParsableCommand {
         }
     }
 
-    struct List: ParsableCommand {
+    struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Show the versions there are, the newest first: never the keys themselves.")
+            abstract: "Show the versions there are, the newest first: never the keys themselves.",
+            discussion: "Of a customer's key the version in use, as its vault tells it.")
 
         @OptionGroup var target: Target
 
-        func run() throws {
-            let store = try self.target.open().store
-            let keys = try StateChange.failing { () throws(StateError) in
-                try store.wrappingKeys(of: self.target.endpoint)
+        func run() async throws {
+            let opened = try self.target.open()
+            let embedded = try StateChange.failing { () throws(StateError) in
+                try opened.store.wrappingKeys(of: self.target.endpoint)
             }
+            var keys = embedded.map { ListedKey($0) }
+            if let key = opened.customerKey { keys.insert(try await ListedKey(asking: key), at: 0) }
             if self.target.options.output == .json {
-                try JSONOutput.print(keys.map { ListedKey($0) })
+                try JSONOutput.print(keys)
                 return
             }
             if keys.isEmpty { print("no wrapping key; one is made when the endpoint first logs") }
-            for key in keys.map({ ListedKey($0) }) {
-                print("\(key.version)\t\(key.id)\t\(key.state)\tcreated \(key.created)")
+            for key in keys {
+                let version = key.version.map { "\($0)" } ?? "customer"
+                let created = key.created.map { "\tcreated \($0)" } ?? ""
+                print("\(version)\t\(key.id)\t\(key.state)\(created)")
             }
         }
     }
@@ -89,14 +117,16 @@ struct KeysWrappingCommand: ParsableCommand {
         @OptionGroup var target: Target
 
         func run() throws {
-            let (store, rootKeyPath) = try self.target.open()
+            let opened = try self.target.open()
+            try opened.refuseCustomerKey(of: self.target.endpoint, to: "rotates")
             let change = try StateChange.failing { () throws(StateError) in
-                try store.rotateWrappingKey(
-                    endpoint: self.target.endpoint, rootKey: RootKey.read(path: rootKeyPath),
+                try opened.store.rotateWrappingKey(
+                    endpoint: self.target.endpoint, rootKey: RootKey.read(path: opened.rootKeyPath),
                     now: UnixTime.milliseconds, actor: StateChange.actor)
             }
             let version = change.keys.first?.version ?? 0
-            try self.target.report(change, "version \(version) seals from now on", in: store)
+            try self.target.report(
+                change, "version \(version) seals from now on", in: opened.store)
         }
     }
 
@@ -124,15 +154,36 @@ struct KeysWrappingCommand: ParsableCommand {
 
     private struct ListedKey: Encodable {
         let id: String
-        let version: Int64
+        /// Of the embedded vault; a customer's is part of the id.
+        let version: Int64?
         let state: String
-        let created: String
+        let created: String?
 
         init(_ record: WrappingKeyRecord) {
             self.id = record.vaultID
             self.version = record.version
             self.state = record.vaultState.rawValue
             self.created = UTCDate.text(of: record.createdMilliseconds / 1000)
+        }
+
+        /// A customer's key, whose vault is asked.
+        init(asking key: CustomerKeyConfiguration) async throws {
+            self.version = nil
+            do throws(KeyVaultError) {
+                let vault = try AzureKeyVault(key.vault.address, key.vault.access)
+                let newest = try await vault.current(key.vaultName)
+                self.id = newest.id
+                self.state = WrappingKeyState.active.rawValue
+                self.created = UTCDate.text(of: newest.createdMilliseconds / 1000)
+            } catch {
+                guard case .revoked(let state) = error else {
+                    throw CommandFailure(
+                        code: .environment, message: "the vault of \(key.url): \(error)")
+                }
+                self.id = key.url
+                self.state = state.rawValue
+                self.created = nil
+            }
         }
     }
 
@@ -146,7 +197,14 @@ struct KeysWrappingCommand: ParsableCommand {
 
 extension KeysWrappingCommand.Target {
     fileprivate func setEnabled(_ isEnabled: Bool) throws {
-        let store = try self.open().store
+        let opened = try self.open()
+        let store = opened.store
+        // What was disabled before the endpoint named a customer's key can be enabled still: it has the log
+        // of that time.
+        if try !isEnabled || store.wrappingKeys(of: self.endpoint).isEmpty {
+            try opened.refuseCustomerKey(
+                of: self.endpoint, to: isEnabled ? "enables" : "disables")
+        }
         let change = try StateChange.failing { () throws(StateError) in
             try store.setWrappingKey(
                 endpoint: self.endpoint, isEnabled: isEnabled, now: UnixTime.milliseconds,

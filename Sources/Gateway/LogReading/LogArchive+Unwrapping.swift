@@ -75,6 +75,30 @@ extension LogArchive {
         }
     }
 
+    /// How to read what of a stream is under a customer's key that this configuration does not name, as after
+    /// an endpoint went from one to another, or to the embedded vault; nil where there is nothing of it.
+    package func foreignKeyAdvice(of stream: Stream) -> String? {
+        guard let endpoint = stream.endpoint else { return nil }
+        let named = self.endpoints[endpoint]?.encryption.customerKey.map {
+            "\($0.vault.address)/keys/\($0.name)"
+        }
+        let keyRing = KeyRing(log: stream.log, self.files)
+        var foreign: Set<String> = []
+        for id in (try? keyRing.ids()) ?? [] {
+            guard let entry = try? keyRing.entry(id), entry.streamID == stream.id,
+                entry.provider == AzureKeyVault.providerName,
+                let end = entry.wrappingKey.lastIndex(of: "/")
+            else { continue }
+            foreign.insert(String(entry.wrappingKey[..<end]))
+        }
+        if let named { foreign.remove(named) }
+        guard !foreign.isEmpty else { return nil }
+        return """
+            part of the log of endpoint \(endpoint) is under \(foreign.sorted().joined(separator: ", ")): it \
+            is read with a configuration that names that key (cmk_vault_base_url, cmk_key_name)
+            """
+    }
+
     /// Waits for a vault's answer, on a command's thread.
     private static func waiting(
         _ key: EndpointWrappingKey, _ entry: KeyRingEntry

@@ -99,6 +99,9 @@ extension LogsCommand {
                     isSound = false
                     StandardError.write("\(stream.endpoint ?? ""): \(LogText.finding(finding))")
                 }
+                if !report.findings.isEmpty, let advice = archive.foreignKeyAdvice(of: stream) {
+                    StandardError.write(advice)
+                }
             } catch StartError.refused(let reason) {
                 // The logs of the other endpoints are none the worse for it.
                 isSound = false

@@ -31,6 +31,9 @@ extension LogsCommand {
                         turned: progress.show)
                 }
                 answers.append(Answer(stream, report))
+                if !report.findings.isEmpty, let advice = archive.foreignKeyAdvice(of: stream) {
+                    StandardError.write(advice)
+                }
             }
             if self.target.options.output == .json {
                 try JSONOutput.print(answers)
