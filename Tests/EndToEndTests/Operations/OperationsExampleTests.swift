@@ -47,6 +47,55 @@ struct OperationsExampleTests {
         }
     }
 
+    @Test("examples/vault.yaml is right once its files are there, and a vault starts with it")
+    func vault() async throws {
+        let materials = try Materials()
+        try materials.write("vault-root.key", String(repeating: "ef", count: 32), mode: 0o600)
+        let ports = try await (FreePort.find(), FreePort.find())
+        let text = try String(contentsOfFile: "\(repository)/examples/vault.yaml", encoding: .utf8)
+            .replacing("/var/lib/scoregate-vault", with: materials.path)
+            .replacing("/etc/scoregate", with: materials.path)
+            .replacing("0.0.0.0:7443", with: "127.0.0.1:\(ports.0)")
+            .replacing("0.0.0.0:7444", with: "127.0.0.1:\(ports.1)")
+        let file = try materials.write("vault.yaml", text)
+        let checked = try await GatewayProcess.run(["check", "--config", file])
+        #expect(checked.code == 0, "\(checked.output)")
+        // What is not in force there is right too.
+        let pin = try materials.write("token.pin", "1234", mode: 0o600)
+        let withToken = try materials.write(
+            "token.yaml", text.replacing("# pkcs11:", with: "pkcs11:"))
+        let checkedToken = try await GatewayProcess.run(["check", "--config", withToken])
+        #expect(checkedToken.code == 0, "\(checkedToken.output) \(pin)")
+        let vault = try await GatewayProcess.start("vault", configuration: file)
+        #expect(await vault.errors.wait { $0.components(separatedBy: "listening").count > 3 })
+        let examined = try await GatewayProcess.run(["doctor", "--config", file])
+        #expect(examined.code == 0, "\(examined.output)")
+        #expect(await vault.end() == 0)
+    }
+
+    @Test("the vault's unit is as hardened as the gateway's")
+    func units() throws {
+        func lines(_ name: String) throws -> Set<Substring> {
+            let text = try String(
+                contentsOfFile: "\(repository)/examples/systemd/\(name)", encoding: .utf8)
+            return Set(text.split(separator: "\n").filter { !$0.hasPrefix("#") })
+        }
+        let (gateway, vault) = try (lines("scoregate.service"), lines("scoregate-vault.service"))
+        let others = [
+            "Description", "ExecStartPre", "ExecStart", "TimeoutStopSec", "LoadCredentialEncrypted",
+            "User", "StateDirectory", "WorkingDirectory", "AmbientCapabilities",
+            "CapabilityBoundingSet",
+        ]
+        for line in gateway.subtracting(vault) {
+            #expect(others.contains { line.hasPrefix("\($0)=") }, "\(line)")
+        }
+        // It needs no right of root's at all.
+        #expect(vault.contains("CapabilityBoundingSet="))
+        #expect(
+            vault.contains(
+                "ExecStart=/usr/local/bin/scoregate vault --config /etc/scoregate/vault.yaml"))
+    }
+
     /// A row: the example, the environment it needs, and what it says at the end.
     @Test(
         "llama.cpp is asked by the openai SDK, Triton by its own client",
