@@ -73,7 +73,7 @@ struct KeyRingRewrap {
                 digests[entry.logKeyID.bytes] = try entry.wrappedDigest().bytes
             }
             try self.store.beginLogKeyDigests(digests, of: streamID.bytes)
-            for entry in fresh { try self.keyRing.store(entry) }
+            try self.keyRing.store(fresh)
             try self.store.finishLogKeyDigests(Array(digests.keys), of: streamID.bytes)
             outcome.rewrapped += fresh.count
             turned(stale.count - rest.count, stale.count)

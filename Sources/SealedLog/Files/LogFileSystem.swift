@@ -1,3 +1,5 @@
+internal import Cryptography
+
 /// A file of the log that is open.
 package struct LogFile: Sendable {
     /// What the file system knows it by.
@@ -57,6 +59,9 @@ package protocol LogFileSystem: AnyObject, Sendable {
     /// Removes a file; one that is not there is no error.
     func remove(_ path: String) throws(SealedLogError)
 
+    /// Returns once what was written to all of them outlives a loss of power.
+    func synchronize(_ files: [LogFile]) throws(SealedLogError)
+
     /// Returns once the names in a folder outlive a loss of power.
     func synchronizeFolder(_ path: String) throws(SealedLogError)
 
@@ -78,24 +83,39 @@ extension LogFileSystem {
         return bytes
     }
 
-    /// Writes a file so that it is there whole and outlives a loss of power, or not at all.
+    /// Writes files of a folder so that each is there whole, or not at all; all outlive a loss of power when
+    /// this returns.
     ///
-    /// What was there before is replaced in one step.
-    func replace(_ path: String, in folder: String, with bytes: RawSpan) throws(SealedLogError) {
-        let temporary = path + ".new"
-        // What a process that died left here is nobody's.
-        try self.remove(temporary)
-        let file = try self.create(temporary)
+    /// What was there before is replaced in one step each: where this throws, a file is what it was or what
+    /// it was to become.
+    func replace(
+        _ files: [(path: String, bytes: [UInt8])], in folder: String
+    ) throws(SealedLogError) {
+        var written: [LogFile] = []
         do throws(SealedLogError) {
-            defer { self.close(file) }
-            try self.append(bytes, to: file)
-            try self.synchronize(file)
+            defer { for file in written { self.close(file) } }
+            for (path, bytes) in files {
+                let temporary = path + Self.temporarySuffix
+                // What a process that died left here is nobody's.
+                try self.remove(temporary)
+                let file = try self.create(temporary)
+                written.append(file)
+                try self.append(bytes.rawSpan, to: file)
+            }
+            try self.synchronize(written)
         } catch {
             // The error that matters is the first.
-            try? self.remove(temporary)
+            for file in written { try? self.remove(file.path) }
             throw error
         }
-        try self.rename(temporary, to: path)
+        for (path, _) in files { try self.rename(path + Self.temporarySuffix, to: path) }
         try self.synchronizeFolder(folder)
+    }
+
+    private static var temporarySuffix: String { ".new" }
+
+    /// Returns once what was written to all of them outlives a loss of power.
+    func synchronize(_ files: [LogFile]) throws(SealedLogError) {
+        for file in files { try self.synchronize(file) }
     }
 }

@@ -1,5 +1,7 @@
 internal import Cryptography
+internal import Dispatch
 internal import Glibc
+internal import Synchronization
 
 /// The file system of the machine.
 ///
@@ -105,6 +107,33 @@ package final class SystemFiles: LogFileSystem {
     package func synchronize(_ file: LogFile) throws(SealedLogError) {
         guard fdatasync(file.descriptor) == 0 else { throw .now("fdatasync", file.path) }
     }
+
+    /// On several threads: the file system writes its journal once for all who wait for it.
+    package func synchronize(_ files: [LogFile]) throws(SealedLogError) {
+        guard files.count > 1 else {
+            if let file = files.first { try self.synchronize(file) }
+            return
+        }
+        let failure = Mutex<SealedLogError?>(nil)
+        let group = DispatchGroup()
+        for thread in 0..<min(files.count, Self.synchronizers) {
+            // A queue each: threads that wait for the disk would keep a shared one from starting more.
+            DispatchQueue(label: "synchronize \(thread)").async(group: group) {
+                for index in stride(from: thread, to: files.count, by: Self.synchronizers) {
+                    do throws(SealedLogError) {
+                        try self.synchronize(files[index])
+                    } catch {
+                        failure.withLock { $0 = $0 ?? error }
+                    }
+                }
+            }
+        }
+        group.wait()
+        if let error = failure.withLock({ $0 }) { throw error }
+    }
+
+    /// 8: with more a disk gains nothing.
+    private static let synchronizers = 8
 
     package func makeReadOnly(_ file: LogFile) throws(SealedLogError) {
         guard fchmod(file.descriptor, Self.finalMode) == 0 else { throw .now("chmod", file.path) }

@@ -128,8 +128,16 @@ package struct KeyRing: Sendable {
 
     /// Writes an entry, in place of one for the same key; durable when this returns.
     package func store(_ entry: KeyRingEntry) throws(SealedLogError) {
-        let path = self.folder + "/" + entry.fileName
-        try self.files.replace(path, in: self.folder, with: entry.encoded.rawSpan)
+        try self.store([entry])
+    }
+
+    /// Writes entries, each in one step; all are durable when this returns.
+    ///
+    /// The disk is waited for once for all of them.
+    package func store(_ entries: [KeyRingEntry]) throws(SealedLogError) {
+        guard !entries.isEmpty else { return }
+        try self.files.replace(
+            entries.map { (self.folder + "/" + $0.fileName, $0.encoded) }, in: self.folder)
     }
 
     /// Reads the entry of one key.
