@@ -12,6 +12,8 @@ final class RawClient: Sendable {
         var isInputClosed = false
         var isClosed = false
         var hasHandshake = false
+        /// Of the server's certificate, in hexadecimal.
+        var serial: String?
         var error: String?
     }
 
@@ -146,7 +148,14 @@ final class RawClient: Sendable {
         }
 
         func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-            if event is TLSUserEvent { self.received.update { $0.hasHandshake = true } }
+            if event is TLSUserEvent {
+                let tls = try? context.pipeline.syncOperations.handler(type: TLSHandler.self)
+                let serial = tls?.session?.peer?.serial
+                self.received.update {
+                    $0.serial = serial
+                    $0.hasHandshake = true
+                }
+            }
             if event as? ChannelEvent == .inputClosed {
                 self.received.update { $0.isInputClosed = true }
             }
