@@ -68,7 +68,8 @@ struct ConfigurationReader {
             stateDirectory: stateDirectory, rootKeyFile: rootKey, workers: workers.map(Int.init),
             accessLog: accessLog, drainTimeoutMilliseconds: drain, trustedProxies: proxies,
             limits: limits, listeners: listeners.map(\.configuration), admin: admin,
-            identity: identity?.configuration, identityVault: identity?.vault, log: log,
+            identity: identity?.configuration, identityVault: identity?.vault,
+            vault: keyVaults?.service, log: log,
             endpoints: endpoints)
     }
 

@@ -34,6 +34,8 @@ package struct GatewayConfiguration: Sendable, Equatable {
     package var identity: IdentityConfiguration?
     /// The vault that issues ``identity``; nil where somebody else keeps its files.
     package var identityVault: VaultIdentityConfiguration?
+    /// The vault that ``identity`` may ask; nil where none is named.
+    package var vault: VaultServiceConfiguration?
     /// The sealed log; nil if nothing is logged.
     package var log: LogConfiguration?
     /// At least one, in the order of the file; the index is the endpoint's number in a snapshot.

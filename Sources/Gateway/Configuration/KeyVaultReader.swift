@@ -1,12 +1,20 @@
 internal import Cryptography
-internal import KeyVault
+package import KeyVault
 internal import ServiceConfiguration
 internal import TLS
 
+/// `scoregate vault` as a service of the trust domain that is asked for keys and the deny list.
+package struct VaultServiceConfiguration: Sendable, Equatable {
+    /// Where it is.
+    package var address: VaultAddress
+    /// Its SPIFFE ID.
+    package var identity: String
+}
+
 /// The key vaults that customers' keys may be in, and who we are to them.
 struct KeyVaults {
-    /// `scoregate vault`: where it is, and its SPIFFE ID.
-    var service: (address: VaultAddress, identity: String)?
+    /// `scoregate vault`, if there is one.
+    var service: VaultServiceConfiguration?
     /// Who we are to Azure; nil if nobody.
     var azure: AzureCredential?
     /// What we prove ourselves with to ``service``; nil if it was wrong, and was reported.
@@ -36,7 +44,7 @@ extension ConfigurationReader {
 
     private func vault(
         _ place: ConfigurationCursor, trustDomain: String?
-    ) -> (address: VaultAddress, identity: String)? {
+    ) -> VaultServiceConfiguration? {
         guard let vault = place.mapping(keys: ["base_url", "identity"]) else { return nil }
         let address = vault.required("base_url").flatMap { $0.vaultAddress() }
         var identity = trustDomain.map { "spiffe://\($0)/vault/vault" }
@@ -53,7 +61,7 @@ extension ConfigurationReader {
             }
         }
         guard let address, let identity else { return nil }
-        return (address, identity)
+        return VaultServiceConfiguration(address: address, identity: identity)
     }
 
     private func azure(_ place: ConfigurationCursor) -> AzureCredential? {

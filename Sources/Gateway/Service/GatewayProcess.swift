@@ -41,7 +41,8 @@ package enum GatewayProcess {
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
         let admin = try AdminServer(configuration)
         let gateway = try await Gateway.start(configuration, logger: logger)
-        if let identity { await gateway.deny(identity.denyList.last) }
+        let denyList = identity?.denyList ?? DenyListWatch(ofVaultIn: configuration)
+        if let denyList { await gateway.deny(denyList.last) }
         for address in gateway.addresses {
             logger.info("listening", metadata: ["address": "\(address)"])
         }
@@ -67,8 +68,10 @@ package enum GatewayProcess {
             }
             if let identity {
                 group.addTask { await identity.keeper.run() }
+            }
+            if let denyList {
                 group.addTask {
-                    await identity.denyList.run { list in
+                    await denyList.run { list in
                         await gateway.deny(list)
                     } onSilence: { error in
                         logger.warning(

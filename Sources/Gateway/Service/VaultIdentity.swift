@@ -2,6 +2,26 @@ internal import Cryptography
 internal import KeyVault
 internal import Logging
 internal import ServiceConfiguration
+internal import TLS
+
+extension DenyListWatch {
+    /// The deny list that a service follows whose identity is not its vault's to issue: that of the vault its
+    /// configuration names; nil where it names none.
+    init?(ofVaultIn configuration: GatewayConfiguration) {
+        guard let vault = configuration.vault, let identity = configuration.identity else {
+            return nil
+        }
+        let tls = TLSClientConfiguration(
+            trustRoots: identity.trustRoots,
+            identity: TLSCertificateFiles(
+                chain: identity.certificate.chain, key: identity.certificate.key),
+            peer: .identity(vault.identity), minimumVersion: .tls13)
+        // An agent keeps nothing.
+        self.init(
+            of: vault.address, tls,
+            keptIn: configuration.isAgent ? nil : configuration.stateDirectory)
+    }
+}
 
 /// What keeps a process's identity valid, where a vault issues it, and its deny list recent.
 struct VaultIdentity {

@@ -1,5 +1,6 @@
 internal import Cryptography
 internal import Foundation
+package import TLS
 
 /// Whom nobody talks to: SPIFFE IDs, and serial numbers of certificates in lower-case hexadecimal.
 package struct DenyList: Sendable, Equatable {
@@ -47,15 +48,32 @@ package struct DenyList: Sendable, Equatable {
 /// A question waits at the vault until the list is another one, so that a change is heard of at once.
 /// While the vault is away the list that was heard of last stays in force, across restarts too.
 package struct DenyListWatch: Sendable {
-    private let client: IdentityClient
+    /// Asks for the list, once it is another than the one with this tag.
+    private let ask: @Sendable (_ tag: String) async throws(KeyVaultError) -> DenyList
+    /// Where the list is kept; nil for a service that keeps nothing.
+    private let folder: IdentityFolder?
 
     /// The list of the vault that issues the identity of `client`.
     package init(_ client: IdentityClient) {
-        self.client = client
+        self.ask = { tag async throws(KeyVaultError) in try await client.denyList(otherThan: tag) }
+        self.folder = client.folder
+    }
+
+    /// The list of a vault that issues nothing to this service.
+    ///
+    /// - Parameters:
+    ///   - vault: Where it is.
+    ///   - tls: How to reach it, under the service's own identity.
+    ///   - folder: Where the list is kept for a time when it cannot be asked; nil for nowhere.
+    package init(of vault: VaultAddress, _ tls: TLSClientConfiguration, keptIn folder: String?) {
+        self.ask = { tag async throws(KeyVaultError) in
+            try await IdentityClient.denyList(otherThan: tag, at: "\(vault)", tls)
+        }
+        self.folder = folder.map { IdentityFolder(path: $0) }
     }
 
     /// The list heard of last; empty before the first.
-    package var last: DenyList { self.client.folder.denyList }
+    package var last: DenyList { self.folder?.denyList ?? DenyList([]) }
 
     /// Follows the list until the task is cancelled.
     ///
@@ -69,12 +87,12 @@ package struct DenyListWatch: Sendable {
         var isSilent = false
         while !Task.isCancelled {
             do throws(KeyVaultError) {
-                let list = try await self.client.denyList(otherThan: present.tag)
+                let list = try await self.ask(present.tag)
                 isSilent = false
                 guard list != present else { continue }
                 present = list
                 await onChange(list)
-                try self.client.folder.keep(list)
+                try self.folder?.keep(list)
             } catch {
                 if !isSilent { onSilence(error) }
                 isSilent = true

@@ -132,8 +132,15 @@ package struct IdentityClient: Sendable {
         let vault = try self.vault()
         var tls = self.tls(vault)
         tls.identity = TLSCertificateFiles(chain: self.folder.chain, key: self.folder.key)
+        return try await Self.denyList(otherThan: tag, at: vault.vaultURL, tls)
+    }
+
+    /// The same of the vault at `url`, which any service of the trust domain may ask.
+    static func denyList(
+        otherThan tag: String, at url: String, _ tls: TLSClientConfiguration
+    ) async throws(KeyVaultError) -> DenyList {
         let (url, fetch) = try Self.fetch(
-            vault.vaultURL, "/identities/denied?tag=\(tag)", tls, timeout: Self.denyListTimeout)
+            url, "/identities/denied?tag=\(tag)", tls, timeout: Self.denyListTimeout)
         let answer = try await Self.answer(to: fetch, url)
         guard answer.status == 200, let list = DenyList(json: answer.body) else {
             throw .unavailable(reason: "\(url): no deny list, but \(answer.status)")
