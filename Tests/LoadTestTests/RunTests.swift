@@ -65,6 +65,15 @@ struct RunTests {
         }
     }
 
+    @Test("a model that is stopped twice, or by two at once, is stopped once")
+    func stoppedTwice() async throws {
+        let model = try await ExampleModel.start(at: SocketAddress(ipAddress: "127.0.0.1", port: 0))
+        async let first: Void = model.stop()
+        async let second: Void = model.stop()
+        _ = await (first, second)
+        await model.stop()
+    }
+
     @Test("a server that stalls shows in the tail: nothing is omitted because it was late")
     func coordinatedOmission() async throws {
         // Silent from 1.0 s to 1.5 s after the first request; what came then is answered at 1.5 s.

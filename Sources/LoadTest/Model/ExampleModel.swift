@@ -1,6 +1,7 @@
 internal import HTTPTransport
 package import NIOCore
 internal import NIOPosix
+internal import Synchronization
 internal import TLS
 
 /// The built-in model: a small classifier behind the contract of Azure's inference server, for
@@ -10,6 +11,7 @@ internal import TLS
 package final class ExampleModel: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let channel: any Channel
+    private let stopping = Mutex<Task<Void, Never>?>(nil)
     /// Where it listens.
     package let address: SocketAddress
 
@@ -59,9 +61,19 @@ package final class ExampleModel: Sendable {
         try await self.channel.closeFuture.get()
     }
 
-    /// Stops the model.
+    /// Stops the model, and returns when it has been; further calls wait for the first.
     package func stop() async {
-        try? await self.channel.close().get()
-        try? await self.group.shutdownGracefully()
+        // A loop that is shut down never answers: it may be asked only once.
+        let stopped = self.stopping.withLock { task in
+            let stopped =
+                task
+                ?? Task { [channel, group] in
+                    try? await channel.close().get()
+                    try? await group.shutdownGracefully()
+                }
+            task = stopped
+            return stopped
+        }
+        await stopped.value
     }
 }
