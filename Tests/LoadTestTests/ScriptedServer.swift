@@ -21,16 +21,21 @@ final class ScriptedServer: Sendable {
 
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     private let channel: any Channel
+    private let log = HoldingLog()
+
+    /// From each request's arrival to its answer, by the server's own clock, the shortest first.
+    var heldTimes: [TimeAmount] { self.log.times.withLock { $0.sorted() } }
 
     var url: String { "http://127.0.0.1:\(self.channel.localAddress?.port ?? 0)/" }
 
     private init(_ react: @escaping @Sendable (_ sinceFirst: TimeAmount) -> Reaction) async throws {
         let start = FirstTime()
+        let log = self.log
         self.channel = try await ServerBootstrap(group: self.group)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        Handler {
+                        Handler(log: log) {
                             let now = NIODeadline.now()
                             return react(now - start.time(orIfNone: now))
                         })
@@ -59,15 +64,21 @@ final class ScriptedServer: Sendable {
         typealias InboundIn = ByteBuffer
         typealias OutboundOut = ByteBuffer
 
+        private let log: HoldingLog
         private let react: () -> Reaction
 
-        init(_ react: @escaping () -> Reaction) { self.react = react }
+        init(log: HoldingLog, _ react: @escaping () -> Reaction) {
+            self.log = log
+            self.react = react
+        }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             switch self.react() {
             case .answer(let time):
                 let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-                context.eventLoop.scheduleTask(in: time) {
+                let (log, came) = (self.log, NIODeadline.now())
+                context.eventLoop.scheduleTask(deadline: came + time) {
+                    log.times.withLock { $0.append(.now() - came) }
                     Self.send(ScriptedServer.answer, bound.value)
                 }
             case .send(let text): Self.send(text, context)
@@ -80,6 +91,11 @@ final class ScriptedServer: Sendable {
             context.writeAndFlush(NIOAny(ByteBuffer(string: text)), promise: nil)
         }
     }
+}
+
+/// How long requests were held.
+private final class HoldingLog: Sendable {
+    let times = Mutex<[TimeAmount]>([])
 }
 
 /// When the first request came.
