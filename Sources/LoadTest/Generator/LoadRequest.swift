@@ -59,7 +59,7 @@ final class LoadRequest: ResponseReceiver {
     /// Asks for a stream of `lane`.
     func acquire(from lane: LoadLane) {
         self.lane = lane
-        lane.pool.acquire(for: self, isFreshWanted: false)
+        lane.pool.acquire(for: self, isFreshWanted: self.worker.plan.tls.isHandshakeOnly)
     }
 
     /// Whether it still waits for an answer.
@@ -100,6 +100,10 @@ final class LoadRequest: ResponseReceiver {
         if self.isMeasured {
             self.worker.interval.sent += 1
             self.worker.tally.connectionWait.record(now - self.started)
+        }
+        if self.worker.plan.tls.isHandshakeOnly {
+            stream.cancel()
+            return self.end(.good, now: now)
         }
         self.worker.send(self, on: stream)
     }
@@ -177,7 +181,7 @@ final class LoadRequest: ResponseReceiver {
             self.worker.interval.completed += 1
             self.worker.interval.latency.record(latency)
             self.worker.tally.service.record(now - self.started)
-            self.worker.tally.statuses[self.status] += 1
+            if self.status > 0 { self.worker.tally.statuses[self.status] += 1 }
             self.countGood(latency, now)
         case .cancelled:
             self.worker.interval.cancelled += 1

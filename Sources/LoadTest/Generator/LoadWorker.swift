@@ -1,3 +1,4 @@
+internal import Cryptography
 internal import HTTPTransport
 internal import NIOCore
 internal import NIOPosix
@@ -43,6 +44,8 @@ final class LoadWorker {
     /// A worker at rest; made on its loop, before there is anything else on it.
     ///
     /// - Throws: As for keys, certificates and the session file.
+    /// What the session file had, where nothing is sent; see ``restoreSessions()``.
+    private let storedSessions: [UInt8]
     init(_ setup: LoadWorkerSetup, loop: any EventLoop) throws(LoadError) {
         self.setup = setup
         self.plan = setup.plan
@@ -55,6 +58,7 @@ final class LoadWorker {
             on: loop, sessions: self.sessions, observer: self.observer)
         self.capacity = self.lanes.reduce(0) { $0 + $1.capacity }
         self.loop.deadlines.start()
+        self.storedSessions = setup.plan.tls.isHandshakeOnly ? self.sessions.encoded() : []
         self.observer.worker = self
     }
 
@@ -144,6 +148,7 @@ final class LoadWorker {
             self.assign(request)
         } else {
             self.queue.append((request, request.use))
+        if self.plan.tls.isHandshakeOnly { self.restoreSessions() }
         }
     }
 
@@ -163,6 +168,16 @@ final class LoadWorker {
         let now = NIODeadline.now()
         for _ in 0..<self.capacity { self.beginAgain(self.makeRequest(), now: now) }
     }
+    /// Has tickets for every handshake that is made at once, if there were any to begin with.
+    ///
+    /// OpenSSL resumes no ticket of TLS 1.3 twice, and there are servers that grant one only with an
+    /// answer: where nothing is asked, those of the file are read anew.
+    private func restoreSessions() {
+        let stored = self.storedSessions
+        guard self.sessions.count <= self.capacity, !stored.isEmpty else { return }
+        self.sessions.add(stored.rawSpan)
+    }
+
 
     private func beginAgain(_ request: LoadRequest, now: NIODeadline) {
         if now >= self.measuredFrom { self.interval.offered += 1 }

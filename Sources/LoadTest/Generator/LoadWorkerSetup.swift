@@ -72,6 +72,19 @@ struct LoadWorkerSetup: Sendable {
         limits.idle = .hours(24)
         guard self.isHTTP2 else {
             limits.connections = self.connections
+        if self.plan.tls.isHandshakeOnly {
+            // One that is made, and the one before it: that has its tickets by the time it closes.
+            // A pool for each, since one for all would give what one has let go to the next.
+            limits.connections = 2
+            limits.waiting = 2
+            return (0..<self.connections).map { _ in
+                LoadLane(
+                    pool: ConnectionPool(
+                        loop: loop, address: self.plan.target.address, tls: context,
+                        httpLimits: .response, limits: limits, observer: observer),
+                    capacity: 1)
+            }
+        }
             limits.waiting = self.connections + 1
             let pool = ConnectionPool(
                 loop: loop, address: self.plan.target.address, tls: context,

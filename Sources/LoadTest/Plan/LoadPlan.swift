@@ -92,6 +92,8 @@ package struct TLSPlan: Sendable {
     package var sessionFile: String?
 
     /// The defaults.
+    /// Whether connections are all there is: each handshake takes the place of a request.
+    package var isHandshakeOnly = false
     package init() {}
 
     func configuration(of target: LoadTarget, alpn: [String], timeout: TimeAmount)

@@ -113,14 +113,15 @@ extension PlanSummary {
         self.url = SecretMask.url(plan.target.url)
         self.address = plan.target.place
         self.http = setups.first?.isHTTP2 == true ? "HTTP/2" : "HTTP/1.1"
+        let what = plan.tls.isHandshakeOnly ? ", handshakes only" : ""
         switch plan.model {
         case .open(let profile, let arrivals):
-            self.model = "open loop, \(arrivals.rawValue) arrivals"
+            self.model = "open loop, \(arrivals.rawValue) arrivals\(what)"
             self.rates = profile.segments.map {
                 RateRow(from: $0.from, to: $0.to, seconds: $0.seconds)
             }
         case .closed:
-            self.model = "closed loop"
+            self.model = "closed loop\(what)"
             self.rates = []
         }
         self.seconds = plan.seconds

@@ -127,7 +127,7 @@ struct LoadCommand: AsyncParsableCommand {
     }
 
     /// Everything that was asked for, for one URL.
-    private func plan(for url: String, connectTo: String? = nil) throws(LoadError) -> LoadPlan {
+    func plan(for url: String, connectTo: String? = nil) throws(LoadError) -> LoadPlan {
         let isFirst = url == self.url
         let target = try LoadTarget(
             url, connectTo: isFirst ? self.traffic.connectTo : connectTo)
@@ -135,6 +135,7 @@ struct LoadCommand: AsyncParsableCommand {
         try self.traffic.apply(to: &plan)
         try self.request.apply(to: &plan)
         try self.tls.apply(to: &plan)
+        try self.tls.applyHandshakesOnly(to: &plan)
         return plan
     }
 }

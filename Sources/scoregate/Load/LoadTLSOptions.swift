@@ -35,6 +35,13 @@ struct LoadTLSOptions: ParsableArguments {
             """)
     var handshake = "full"
 
+    @Flag(
+        help: """
+            Make connections and send nothing on them: what is due, and counted, are handshakes. \
+            --connections is how many are made at once.
+            """)
+    var handshakesOnly = false
+
     @Option(
         help: "Keep sessions for resumption in a file (mode 0600) between runs.",
         completion: .file())
@@ -64,6 +71,24 @@ struct LoadTLSOptions: ParsableArguments {
         guard self.sessionFile == nil || plan.tls.resumedShare > 0 else {
             throw .usage("--session-file is of use with --handshake resume or mix only")
         }
+    }
+
+    /// After all other options are applied: none that is about requests goes with it.
+    func applyHandshakesOnly(to plan: inout LoadPlan) throws(LoadError) {
+        guard self.handshakesOnly else { return }
+        guard plan.target.isEncrypted else {
+            throw .usage("--handshakes-only: there is no handshake without https://")
+        }
+        guard plan.http != .http2, plan.requestsPerConnection == .max, plan.api == .raw,
+            plan.request.payloads.isEmpty, plan.request.keys.isEmpty, plan.faults == FaultPlan()
+        else {
+            throw .usage(
+                "--handshakes-only sends no request: --http 2, --requests-per-connection, --api, "
+                    + "bodies, keys and faults have no meaning with it")
+        }
+        plan.tls.isHandshakeOnly = true
+        // What is offered by ALPN; a server of HTTP/2 would begin to talk.
+        plan.http = .http1
     }
 
     private func resumedShare() throws(LoadError) -> Double {
