@@ -1,3 +1,4 @@
+import NIOCore
 import Testing
 
 @testable import LoadTest
@@ -56,6 +57,30 @@ struct HistogramTests {
         #expect(histogram.value(at: 99) != nil)
         let distribution = LoadReport.Distribution(histogram)
         #expect(distribution?.percentiles.map(\.percentile) == [50, 75, 90, 95, 99])
+    }
+
+    @Test(
+        "medians over windows: one that stalled does not reach them, and half that say nothing do")
+    func windows() throws {
+        func point(_ second: Int, count: Int, _ value: Int64) -> SecondPoint {
+            var tally = IntervalTally()
+            for _ in 0..<count { tally.latency.record(nanoseconds: value) }
+            return SecondPoint(second: second, tally)
+        }
+        var points = (0..<4).map { point($0, count: 1000, 1_000_000) }
+        points.append(point(4, count: 1000, 900_000_000))
+        let windows = LoadReport.Windows(.milliseconds(250), points)
+        #expect(windows.seconds == 0.25)
+        #expect(windows.count == 5)
+        for value in [windows.p50, windows.p90, windows.p99] {
+            #expect(abs(try #require(value) - 0.001) < 1e-6)
+        }
+        // 100 answers have a p90 and no p99.
+        let few = LoadReport.Windows(
+            .milliseconds(250), points + (5..<10).map { point($0, count: 100, 1_000_000) })
+        #expect(few.p90 != nil)
+        #expect(few.p99 == nil)
+        #expect(LoadReport.Windows(.milliseconds(250), []).p50 == nil)
     }
 
     @Test("longer than an hour counts as an hour, earlier than its start as nothing")

@@ -150,6 +150,22 @@ struct RunTests {
         }
     }
 
+    @Test("windows are as many as fit into the run, without the warm-up")
+    func windows() async throws {
+        try await Self.withModel { url, _ in
+            let report = try await LoadRun.run(
+                Self.plan(url, seconds: 2) {
+                    $0.warmUp = .milliseconds(500)
+                    $0.window = .milliseconds(500)
+                })
+            // 100 answers each; a busy machine may give some of one to the next.
+            let windows = try #require(report.windows)
+            #expect((3...5).contains(windows.count))
+            #expect(try #require(windows.p50) >= report.latency?.minimum ?? .infinity)
+            #expect(SummaryText(report).text.contains("\(windows.count) of 500 ms"))
+        }
+    }
+
     @Test("Poisson arrivals along a ramp are as many as it says, more or less")
     func ramp() async throws {
         try await Self.withModel { url, _ in

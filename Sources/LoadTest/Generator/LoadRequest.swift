@@ -179,7 +179,7 @@ final class LoadRequest: ResponseReceiver {
         switch outcome {
         case .good:
             self.worker.interval.completed += 1
-            self.worker.interval.latency.record(latency)
+            self.worker.count(latency: latency)
             self.worker.tally.service.record(now - self.started)
             if self.status > 0 { self.worker.tally.statuses[self.status] += 1 }
             self.countGood(latency, now)
@@ -193,7 +193,7 @@ final class LoadRequest: ResponseReceiver {
                 self.worker.tally.statuses[min(self.status, 599)] += 1
                 self.worker.tally.failedLatency.record(latency)
             // The answer would have come later still: to leave it out would flatter the server.
-            case .timeout: self.worker.interval.latency.record(latency)
+            case .timeout: self.worker.count(latency: latency)
             case .connect, .tls, .closed, .malformed, .refused, .notSent:
                 self.worker.tally.failedLatency.record(latency)
             }

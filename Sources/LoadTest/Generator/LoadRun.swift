@@ -39,7 +39,9 @@ package enum LoadRun {
         let isHTTP2 = plan.target.isEncrypted ? session?.alpn == "h2" : plan.http == .http2
         let workers = LoadWorkerSetup.workers(plan, isHTTP2: isHTTP2)
         let timeline = LoadTimeline(workers: workers, observe: observe)
-        let setups = LoadWorkerSetup.all(plan, isHTTP2: isHTTP2, timeline: timeline)
+        let windows = plan.window.map { _ in LoadTimeline(workers: workers, observe: nil) }
+        let setups = LoadWorkerSetup.all(
+            plan, isHTTP2: isHTTP2, timeline: timeline, windows: windows)
         var handles: [WorkerHandle] = []
         do {
             for setup in setups { handles.append(try await WorkerHandle(setup, on: group.next())) }
@@ -58,6 +60,7 @@ package enum LoadRun {
             while !Task.isCancelled {
                 if isInterrupted() { for handle in handles { handle.stop() } }
                 timeline.advance()
+                windows?.advance()
                 try await Task.sleep(for: .milliseconds(100))
             }
         }
@@ -71,6 +74,9 @@ package enum LoadRun {
         var report = LoadReport(
             plan, setups: setups, outcomes.map(\.tally), timeline.finish(), elapsed: elapsed,
             isInterrupted: isInterrupted(), processorSeconds: used)
+        if let window = plan.window, let windows {
+            report.windows = LoadReport.Windows(window, windows.finish().points)
+        }
         report.marks = await marks.finish()
         if let file = SessionFile(plan) {
             try file.store(Array(outcomes.map(\.sessions).joined()))

@@ -37,15 +37,19 @@ final class LoadWorker {
     private var cancellationOwed = 0.0
     private var intervalTimer: RepeatedTask?
     private var intervals = 0
+    /// Of the present window, where the plan has windows.
+    private var window = IntervalTally()
+    private var windowTimer: RepeatedTask?
+    private var windows = 0
 
     private let observer = LoadObserver()
     private let sessions: TLSClientSessions
+    /// What the session file had, where nothing is sent; see ``restoreSessions()``.
+    private let storedSessions: [UInt8]
 
     /// A worker at rest; made on its loop, before there is anything else on it.
     ///
     /// - Throws: As for keys, certificates and the session file.
-    /// What the session file had, where nothing is sent; see ``restoreSessions()``.
-    private let storedSessions: [UInt8]
     init(_ setup: LoadWorkerSetup, loop: any EventLoop) throws(LoadError) {
         self.setup = setup
         self.plan = setup.plan
@@ -54,11 +58,11 @@ final class LoadWorker {
             setup.plan.request, target: setup.plan.target, worker: setup.index, of: setup.workers)
         self.sessions = TLSClientSessions(resumedShare: setup.plan.tls.resumedShare)
         try SessionFile(setup.plan)?.load(into: self.sessions)
+        self.storedSessions = setup.plan.tls.isHandshakeOnly ? self.sessions.encoded() : []
         (self.loop, self.lanes) = try setup.lanes(
             on: loop, sessions: self.sessions, observer: self.observer)
         self.capacity = self.lanes.reduce(0) { $0 + $1.capacity }
         self.loop.deadlines.start()
-        self.storedSessions = setup.plan.tls.isHandshakeOnly ? self.sessions.encoded() : []
         self.observer.worker = self
     }
 
@@ -144,11 +148,11 @@ final class LoadWorker {
 
     private func begin(_ request: LoadRequest, intended: NIODeadline, now: NIODeadline) {
         request.begin(intended: intended, now: now)
+        if self.plan.tls.isHandshakeOnly { self.restoreSessions() }
         if self.inUse < self.capacity {
             self.assign(request)
         } else {
             self.queue.append((request, request.use))
-        if self.plan.tls.isHandshakeOnly { self.restoreSessions() }
         }
     }
 
@@ -164,10 +168,6 @@ final class LoadWorker {
         request.acquire(from: lane)
     }
 
-    private func startUsers() {
-        let now = NIODeadline.now()
-        for _ in 0..<self.capacity { self.beginAgain(self.makeRequest(), now: now) }
-    }
     /// Has tickets for every handshake that is made at once, if there were any to begin with.
     ///
     /// OpenSSL resumes no ticket of TLS 1.3 twice, and there are servers that grant one only with an
@@ -178,6 +178,10 @@ final class LoadWorker {
         self.sessions.add(stored.rawSpan)
     }
 
+    private func startUsers() {
+        let now = NIODeadline.now()
+        for _ in 0..<self.capacity { self.beginAgain(self.makeRequest(), now: now) }
+    }
 
     private func beginAgain(_ request: LoadRequest, now: NIODeadline) {
         if now >= self.measuredFrom { self.interval.offered += 1 }
@@ -284,12 +288,26 @@ final class LoadWorker {
 
     // MARK: - Seconds, and the end
 
+    /// Counts the latency of a good answer, or of one that was waited for in vain.
+    func count(latency: TimeAmount) {
+        self.interval.latency.record(latency)
+        if self.windowTimer != nil { self.window.latency.record(latency) }
+    }
+
     private func countByTheSecond() {
+        self.intervalTimer = self.every(.seconds(1)) { $0.endInterval() }
+        self.windowTimer = self.plan.window.map { self.every($0) { $0.endWindow() } }
+    }
+
+    /// Runs `body` whenever so much time of what is measured has gone by.
+    private func every(
+        _ time: TimeAmount, _ body: @escaping @Sendable (LoadWorker) -> Void
+    ) -> RepeatedTask {
         let bound = NIOLoopBound(self, eventLoop: self.loop.eventLoop)
-        self.intervalTimer = self.loop.eventLoop.scheduleRepeatedTask(
-            initialDelay: self.measuredFrom + .seconds(1) - .now(), delay: .seconds(1)
+        return self.loop.eventLoop.scheduleRepeatedTask(
+            initialDelay: self.measuredFrom + time - .now(), delay: time
         ) { _ in
-            bound.value.endInterval()
+            body(bound.value)
         }
     }
 
@@ -299,11 +317,19 @@ final class LoadWorker {
         self.interval = IntervalTally()
     }
 
+    private func endWindow() {
+        self.setup.windows?.add(self.window, second: self.windows)
+        self.windows += 1
+        self.window = IntervalTally()
+    }
+
     private func finishIfOver() {
         guard !self.isOffering, self.free.count == self.requests.count, let promise = self.finished
         else { return }
         self.finished = nil
         self.intervalTimer?.cancel()
+        // What is left of a window says less than a whole one, and is not counted.
+        self.windowTimer?.cancel()
         self.endInterval()
         for request in self.requests { request.invalidate() }
         self.tally.wireBytesReceived = self.loop.backendHandshakes.receivedBytes

@@ -17,10 +17,12 @@ struct LoadWorkerSetup: Sendable {
     /// Requests waiting or sent at once.
     let outstanding: Int
     let timeline: LoadTimeline
+    /// Window by window instead of second by second, where the plan has windows.
+    let windows: LoadTimeline?
 
     /// The parts of a whole run.
     static func all(
-        _ plan: LoadPlan, isHTTP2: Bool, timeline: LoadTimeline
+        _ plan: LoadPlan, isHTTP2: Bool, timeline: LoadTimeline, windows: LoadTimeline?
     ) -> [LoadWorkerSetup] {
         let streams = isHTTP2 ? plan.streams ?? Self.streams(plan) : 1
         let connections = Self.connections(plan, isHTTP2: isHTTP2)
@@ -30,7 +32,7 @@ struct LoadWorkerSetup: Sendable {
                 plan: plan, index: index, workers: workers, isHTTP2: isHTTP2,
                 connections: connections / workers + (index < connections % workers ? 1 : 0),
                 streams: streams, outstanding: max(1, plan.outstanding / workers),
-                timeline: timeline)
+                timeline: timeline, windows: windows)
         }
     }
 
@@ -70,8 +72,6 @@ struct LoadWorkerSetup: Sendable {
         limits.requestsPerConnection = self.plan.requestsPerConnection
         limits.connectTimeout = min(self.plan.timeout, Self.connectTimeout)
         limits.idle = .hours(24)
-        guard self.isHTTP2 else {
-            limits.connections = self.connections
         if self.plan.tls.isHandshakeOnly {
             // One that is made, and the one before it: that has its tickets by the time it closes.
             // A pool for each, since one for all would give what one has let go to the next.
@@ -85,6 +85,8 @@ struct LoadWorkerSetup: Sendable {
                     capacity: 1)
             }
         }
+        guard self.isHTTP2 else {
+            limits.connections = self.connections
             limits.waiting = self.connections + 1
             let pool = ConnectionPool(
                 loop: loop, address: self.plan.target.address, tls: context,

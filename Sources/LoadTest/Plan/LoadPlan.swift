@@ -54,6 +54,8 @@ package struct LoadPlan: Sendable {
     package var faults = FaultPlan()
     /// Commands run in mid-run.
     package var marks: [MarkPlan] = []
+    /// How long the windows are whose medians are reported; nil for none.
+    package var window: TimeAmount?
 
     /// A plan with the defaults.
     package init(target: LoadTarget, model: Model) {
@@ -90,10 +92,10 @@ package struct TLSPlan: Sendable {
     package var resumedShare = 0.0
     /// Where sessions are kept between runs.
     package var sessionFile: String?
-
-    /// The defaults.
     /// Whether connections are all there is: each handshake takes the place of a request.
     package var isHandshakeOnly = false
+
+    /// The defaults.
     package init() {}
 
     func configuration(of target: LoadTarget, alpn: [String], timeout: TimeAmount)

@@ -36,7 +36,8 @@ package struct SummaryText {
         let each = plan.streams > 1 ? " × \(plan.streams) streams" : ""
         return [
             "\(plan.url) (\(plan.http)" + (plan.api == "raw" ? ")" : ", \(plan.api))"),
-            "\(model); \(plan.workers) workers, at most \(plan.connections) connections\(each)",
+            "\(model); \(Self.count(plan.workers, "worker")), "
+                + "at most \(Self.count(plan.connections, "connection"))\(each)",
             "",
         ]
     }
@@ -66,7 +67,17 @@ package struct SummaryText {
         return Self.table(rows)
             + [
                 "latency = end − intended start; service time = end − start; – too few samples to say"
-            ]
+            ] + self.windows
+    }
+
+    private var windows: [String] {
+        guard let windows = self.report.windows else { return [] }
+        let medians = [("p50", windows.p50), ("p90", windows.p90), ("p99", windows.p99)]
+            .map { name, value in "\(name) \(value.map(Self.time) ?? "–")" }
+        return [
+            "windows     \(windows.count) of \(Self.time(windows.seconds)); medians of their latency: "
+                + medians.joined(separator: ", ")
+        ]
     }
 
     private var inference: [String] {
@@ -189,6 +200,10 @@ package struct SummaryText {
 
     private static func time(_ seconds: Double) -> String {
         Quantity.text(nanoseconds: seconds * 1e9)
+    }
+
+    private static func count(_ number: Int, _ noun: String) -> String {
+        "\(number) \(noun)\(number == 1 ? "" : "s")"
     }
 
     private static func whole(_ number: Int) -> String { Quantity.text(Double(number), digits: 0) }

@@ -1,3 +1,5 @@
+internal import NIOCore
+
 /// What a load test found: what is printed, and the JSON file.
 ///
 /// Times are in seconds. What was not measured, or not often enough to say, is not there.
@@ -44,6 +46,8 @@ package struct LoadReport: Sendable, Codable, Equatable {
     package var generator: Generator
     /// Second by second.
     package var seconds: [SecondPoint]
+    /// Of short windows, where they were asked for.
+    package var windows: Windows?
     /// Latency by percentile, closer and closer to 100.
     package var spectrum: [Percentile]
     /// Commands run in mid-run.
@@ -169,6 +173,33 @@ package struct LoadReport: Sendable, Codable, Equatable {
         package var goodShare: Double
         /// Streams that ended without `[DONE]`.
         package var withoutDone: Int
+    }
+
+    /// Medians over the windows of a run: a stall of the machine in one of them does not reach these.
+    package struct Windows: Sendable, Codable, Equatable {
+        /// How long each was.
+        package var seconds: Double
+        /// How many had answers enough to say their p50.
+        package var count: Int
+        /// The median of each percentile of the latency; nil where half of the windows lack it.
+        package var p50: Double?
+        package var p90: Double?
+        package var p99: Double?
+
+        init(_ window: TimeAmount, _ points: [SecondPoint]) {
+            func median(_ values: [Double]) -> Double? {
+                let sorted = values.sorted()
+                guard !sorted.isEmpty, sorted.count * 2 > points.count else { return nil }
+                let middle = sorted.count / 2
+                return sorted.count.isMultiple(of: 2)
+                    ? (sorted[middle - 1] + sorted[middle]) / 2 : sorted[middle]
+            }
+            self.seconds = Double(window.nanoseconds) / 1e9
+            self.count = points.count { $0.p50 != nil }
+            self.p50 = median(points.compactMap(\.p50))
+            self.p90 = median(points.compactMap(\.p90))
+            self.p99 = median(points.compactMap(\.p99))
+        }
     }
 
     /// What the test cost.

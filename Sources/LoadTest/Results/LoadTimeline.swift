@@ -116,5 +116,6 @@ package struct SecondPoint: Sendable, Codable, Equatable {
 
     var isEmpty: Bool {
         self.offered + self.sent + self.completed + self.failed + self.cancelled == 0
+            && self.maximum == nil
     }
 }

@@ -136,6 +136,7 @@ struct LoadCommand: AsyncParsableCommand {
         try self.request.apply(to: &plan)
         try self.tls.apply(to: &plan)
         try self.tls.applyHandshakesOnly(to: &plan)
+        try self.report.apply(to: &plan)
         return plan
     }
 }

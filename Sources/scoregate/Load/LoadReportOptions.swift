@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import LoadTest
+internal import NIOCore
 
 /// What is asked of a run, and where its report goes.
 struct LoadReportOptions: ParsableArguments {
@@ -18,6 +19,13 @@ struct LoadReportOptions: ParsableArguments {
 
     @Option(help: "How late the tester itself may start one request in a hundred.")
     var maximumLag = "10ms"
+
+    @Option(
+        help: """
+            Report medians over windows of this length too, as 250ms: a stall of the machine in one of \
+            them does not reach those.
+            """)
+    var window: String?
 
     @Option(help: "Write the report as JSON.", completion: .file())
     var json: String?
@@ -38,6 +46,16 @@ struct LoadReportOptions: ParsableArguments {
         expectations.maximumLag = try LoadTrafficOptions.duration(
             self.maximumLag, "--maximum-lag")
         return expectations
+    }
+
+    func apply(to plan: inout LoadPlan) throws(LoadError) {
+        guard let window else { return }
+        let time = try LoadTrafficOptions.duration(window, "--window")
+        let windows = plan.seconds * 1e9 / Double(max(time.nanoseconds, 1))
+        guard time >= .milliseconds(10), (1...100_000).contains(windows) else {
+            throw .usage("--window \(window): of 10ms to --duration, and at most 100,000 of them")
+        }
+        plan.window = time
     }
 
     /// Of several runs there is JSON only.
