@@ -174,7 +174,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "scoregate", "KeyVault", "HTTPTransport", "TLS", "Cryptography",
+                "scoregate", "LoadTest", "KeyVault", "HTTPTransport", "TLS", "Cryptography",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: strict),

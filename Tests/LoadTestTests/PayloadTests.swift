@@ -1,3 +1,4 @@
+import Foundation
 import HTTPTransport
 import NIOCore
 import Testing
@@ -57,6 +58,38 @@ struct PayloadTests {
         ])
     func refused(_ text: String) {
         #expect(throws: LoadError.self) { try PayloadTemplate(Array(text.utf8)) }
+    }
+
+    @Test("keys are used as often as their weights say, and bodies one after the other")
+    func weights() throws {
+        let folder = "/tmp/scoregate-load-\(getpid())"
+        try FileManager.default.createDirectory(
+            atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var plan = RequestPlan()
+        for (name, weight) in [("often", ":3"), ("seldom", "")] {
+            let path = "\(folder)/\(name)"
+            let isMade = FileManager.default.createFile(
+                atPath: path, contents: Data(name.utf8), attributes: [.posixPermissions: 0o600])
+            try #require(isMade)
+            plan.keys.append(try KeyPlan(path + weight))
+        }
+        plan.payloads = try ["a", "b", "c"].map { try PayloadTemplate(Array($0.utf8)) }
+        let maker = try RequestMaker(
+            plan, target: LoadTarget("http://127.0.0.1/"), worker: 0, of: 1)
+        var uses: [ObjectIdentifier: Int] = [:]
+        var bodies = ""
+        for _ in 0..<4000 {
+            let request = maker.next()
+            uses[ObjectIdentifier(request.head), default: 0] += 1
+            bodies += String(buffer: request.body)
+            maker.sent(request)
+        }
+        // 1,000 of 4,000 with a standard deviation of 27.
+        let counts = uses.values.sorted()
+        #expect(counts.count == 2)
+        #expect((850...1150).contains(try #require(counts.first)))
+        #expect(bodies.hasPrefix("abcabcabc"))
     }
 
     @Test("a stream's tokens and their times are counted, however it is cut")
