@@ -1,0 +1,114 @@
+import Foundation
+import Testing
+
+/// Servers that fail while `scoregate load` runs: what it says, its exit code, and that what was found
+/// is kept.
+struct LoadFailureTests {
+    private static func withBackend(
+        _ body: (RecordingBackend, Materials) async throws -> Void
+    ) async throws {
+        let backend = try await RecordingBackend.start(.loopback)
+        do {
+            try await body(backend, try Materials())
+        } catch {
+            await backend.stop()
+            throw error
+        }
+        await backend.stop()
+    }
+
+    /// Runs it, and gives what it said and what it wrote.
+    private static func load(
+        _ url: String, _ materials: Materials, _ arguments: [String]
+    ) async throws -> (said: GatewayProcess.Outcome, counts: [String: Int]) {
+        let json = "\(materials.path)/\(UUID().uuidString).json"
+        let said = try await GatewayProcess.run(
+            ["load", url, "--duration", "1s", "--workers", "1", "--json", json] + arguments)
+        let report = try JSONSerialization.jsonObject(
+            with: Data(contentsOf: URL(fileURLWithPath: json)))
+        let counts = (report as? [String: Any])?["counts"] as? [String: Int]
+        return (said, try #require(counts))
+    }
+
+    @Test("a server that stops in mid-run: what it answered before is reported")
+    func stops() async throws {
+        try await Self.withBackend { backend, materials in
+            async let stopped: Void = {
+                await backend.connections.wait { $0.flatMap(\.requests).count >= 10 }
+                await backend.stop()
+            }()
+            // Each request on a connection of its own: those there are stay.
+            let (said, counts) = try await Self.load(
+                backend.url, materials,
+                [
+                    "--rate", "20", "--duration", "4s", "--requests-per-connection", "1",
+                    "--maximum-lag", "1h",
+                ])
+            await stopped
+            #expect(said.code == 1)
+            #expect(said.errors.contains("without a connection (Connection refused)"))
+            #expect(said.output.contains("connection  "))
+            #expect(counts["completed", default: 0] >= 10)
+            #expect(counts["completed", default: 0] + counts["failed", default: 0] == 80)
+        }
+    }
+
+    @Test("a server that answers garbage, or never, or closes instead")
+    func answers() async throws {
+        try await Self.withBackend { backend, materials in
+            backend.script("/garbage", [.receiveRequest, .send("220 mail ESMTP\r\n\r\n"), .close])
+            backend.script("/silence", [.receiveRequest, .hang])
+            backend.script("/close", [.receiveRequest, .close])
+            for (path, timeout, sentence) in [
+                ("/garbage", "30s", "10 answered what is not HTTP"),
+                ("/silence", "500ms", "10 without an answer in 0.50 s"),
+                ("/close", "30s", "10 closed before the answer's end"),
+            ] {
+                let (said, counts) = try await Self.load(
+                    backend.url + path, materials,
+                    ["--rate", "10", "--timeout", timeout, "--maximum-lag", "1h"])
+                #expect(said.code == 1)
+                #expect(said.errors.contains(sentence), "\(said.errors)")
+                #expect(counts["sent"] == 10)
+                #expect(counts["failed"] == 10)
+            }
+        }
+    }
+
+    @Test("a rate that cannot be sent is not reported as if it had been")
+    func rates() async throws {
+        try await Self.withBackend { backend, materials in
+            let late = try await Self.load(
+                backend.url, materials, ["--rate", "50", "--maximum-lag", "1us"])
+            #expect(late.said.code == 1)
+            #expect(late.said.errors.contains("the tester fell behind"), "\(late.said.errors)")
+            #expect(late.counts["completed"] == 50)
+
+            backend.script("/silence", [.receiveRequest, .hang])
+            let unsent = try await Self.load(
+                backend.url + "/silence", materials,
+                [
+                    "--rate", "100000", "--outstanding", "10", "--timeout", "2s", "--maximum-lag",
+                    "1h",
+                ])
+            #expect(unsent.said.code == 1)
+            #expect(unsent.said.errors.contains("requests were never sent"))
+            #expect(unsent.counts["offered"] == 100_000)
+            #expect(unsent.counts["sent", default: 0] < 100)
+        }
+    }
+
+    @Test("a folder that is not there for the report does not lose what was found")
+    func noFolder() async throws {
+        try await Self.withBackend { backend, materials in
+            let path = materials.path + "/missing/report.json"
+            let outcome = try await GatewayProcess.run([
+                "load", backend.url, "--rate", "10", "--duration", "1s", "--maximum-lag", "1h",
+                "--json", path,
+            ])
+            #expect(outcome.code == 3)
+            #expect(outcome.errors.contains("\(path) cannot be written"), "\(outcome.errors)")
+            #expect(outcome.output.contains("completed 10"))
+        }
+    }
+}
