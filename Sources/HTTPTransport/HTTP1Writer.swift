@@ -61,6 +61,18 @@ package enum HTTP1Writer {
     package static func appendFields(
         of head: MessageHead, except excluded: FieldNameSet, to output: inout ByteWriter
     ) {
+        self.appendFields(of: head, to: &output) { field, _ in
+            field.isHopByHop || excluded.contains(field.name)
+        }
+    }
+
+    /// Appends the fields of `head` but for those of which `isExcluded`, given a field and the head's
+    /// bytes, says so; in runs, as the fields that are forwarded.
+    @inline(__always)
+    package static func appendFields(
+        of head: MessageHead, to output: inout ByteWriter,
+        except isExcluded: (HeadField, Span<UInt8>) -> Bool
+    ) {
         let buffer = head.bytes
         let bytes = buffer.readableBytesUInt8Span
         let table = head.fields
@@ -70,7 +82,7 @@ package enum HTTP1Writer {
         var end = 0
         for index in fields.indices {
             let field = fields[index]
-            if field.isHopByHop || excluded.contains(field.name) { continue }
+            if isExcluded(field, bytes) { continue }
             let fieldStart = Int(field.nameStart)
             if field.isCanonical, fieldStart == end {
                 end = field.lineEnd

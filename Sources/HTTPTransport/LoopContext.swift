@@ -20,6 +20,8 @@ package final class LoopContext {
     let turn: TurnQueue
     /// What all HTTP/2 connections of the loop fill in turn.
     lazy var http2Fields = HTTP2Fields()
+    /// What HTTP/2 sessions allocate from.
+    lazy var http2Memory = HTTP2Memory()
     private var freeBuffers: [ByteBuffer] = []
     private var freeHeads: [MessageHead] = []
     /// Stands where there is no head; never written to.

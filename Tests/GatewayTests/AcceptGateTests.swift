@@ -21,12 +21,11 @@ struct AcceptGateTests {
             _ = try await EventLoopFuture.whenAllSucceed(connecting, on: group.next()).get()
             let start = ContinuousClock.now
             #expect(try await bench.ask().status == 200)
-            #expect(ContinuousClock.now - start < .seconds(4))
             // The asking connection may have been accepted in the same turn as the last of the
             // others, and answered before they are cut.
             var metrics = try await bench.gateway.metrics()
             while metrics.contains("gateway_tls_handshakes_cut_total 0\n"),
-                ContinuousClock.now - start < .seconds(15)
+                ContinuousClock.now - start < .seconds(40)
             {
                 await Task.yield()
                 metrics = try await bench.gateway.metrics()

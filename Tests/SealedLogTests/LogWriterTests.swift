@@ -125,9 +125,10 @@ import Testing
         let thread = try WriterThread {
             while taken.withLock({ $0 < 100 }) {
                 doorbell.wait(nanoseconds: nil)
-                for item in queue.takeAll().items {
-                    taken.withLock { $0 += item.batch.entries }
-                    queue.release(item)
+                var items = queue.takeAll().items
+                for index in items.indices {
+                    taken.withLock { [entries = items[index].batch.entries] in $0 += entries }
+                    queue.release(&items[index])
                 }
             }
         }
@@ -136,6 +137,21 @@ import Testing
         }
         thread.join()
         #expect(taken.withLock { $0 } == 100)
+    }
+
+    @Test("The memory of a batch that was written is there for another one")
+    func spare() {
+        #expect(self.queue.spare() == nil)
+        var batch = EntryBatch(reserving: 60_000)
+        batch.begin(.event, nanoseconds: 1, requestID: .zero)
+        batch.end()
+        #expect(self.push(batch))
+        batch = EntryBatch()
+        _ = self.writer.step(now: self.log.time)
+        let spare = self.queue.spare()
+        #expect(spare?.entries == 0 && spare?.bytes.isEmpty == true)
+        #expect(spare.map { $0.bytes.capacity >= 60_000 } == true)
+        #expect(self.queue.waitingBytes == 0)
     }
 
     private func push(_ batch: EntryBatch, ticket: UInt64? = nil) -> Bool {

@@ -59,12 +59,12 @@ extension Exchange {
         self.recording = nil
         if let ticket = recording.requestTicket { recorder.forget(ticket) }
         if recording.collector.logsRequests, !recording.isRequestSealed {
-            recorder.write(to: recording.log, recording.request) { batch, withBody in
+            recorder.write(to: recording.log, recording.request.size) { batch, withBody in
                 self.encodeRequest(recording, withBody, to: &batch)
             }
         }
         if recording.collector.logsResponses {
-            recorder.write(to: recording.log, recording.response) { batch, withBody in
+            recorder.write(to: recording.log, recording.response.size) { batch, withBody in
                 self.encodeResponse(recording, withBody, to: &batch)
             }
         }
@@ -97,7 +97,7 @@ extension Exchange {
             let bytes = head.bytes
             batch.append(.path, bytes.readableBytesSpan.extracting(head.pathRange))
         }
-        Self.encode(&recording.request, withBody, to: &batch)
+        recording.request.encode(withBody: withBody, to: &batch)
         self.appendText(self.ids.requestID, .requestIDText, to: &batch)
         self.appendText(self.ids.clientRequestID, .clientRequestIDText, to: &batch)
         if let key = self.record.key {
@@ -116,7 +116,7 @@ extension Exchange {
         batch.begin(.response, nanoseconds: time, requestID: recording.requestID)
         self.appendNames(recording, to: &batch)
         batch.append(.status, UInt16(clamping: self.record.status))
-        Self.encode(&recording.response, withBody, to: &batch)
+        recording.response.encode(withBody: withBody, to: &batch)
         self.appendText(self.ids.requestID, .requestIDText, to: &batch)
         batch.append(.outcome, self.outcome.rawValue)
         if let address = recording.backend?.addressBytes {
@@ -124,23 +124,6 @@ extension Exchange {
         }
         if !recording.log.isHBI { batch.append(.duration, UInt64(max(0, elapsed))) }
         batch.end()
-    }
-
-    /// The head's lines and the body, with its length, and its digest where it is not whole.
-    private static func encode(
-        _ message: inout Recording.Message, _ withBody: Bool, to batch: inout EntryBatch
-    ) {
-        if message.lines.readableBytes > 0 {
-            batch.append(.headers, message.lines.readableBytesSpan)
-        }
-        if withBody, message.body.readableBytes > 0 {
-            batch.append(.body, message.body.readableBytesSpan)
-        }
-        guard message.bodyBytes > 0 else { return }
-        batch.append(.bodyBytes, UInt64(message.bodyBytes))
-        if let digest = message.takeDigest() {
-            batch.append(.bodyDigest, digest.bytes.rawSpan)
-        }
     }
 
     private func appendText(
@@ -218,7 +201,7 @@ extension Exchange {
         guard !recording.isRequestSealed else { return }
         recording.isRequestSealed = true
         recording.requestTicket = recorder.writeDurably(
-            to: recording.log, recording.request, .init(exchange: self, isResponse: false)
+            to: recording.log, recording.request.size, .init(exchange: self, isResponse: false)
         ) { batch, withBody in
             self.encodeRequest(recording, withBody, to: &batch)
         }
@@ -271,7 +254,7 @@ extension Exchange {
             return
         }
         held.ticket = recorder.writeDurably(
-            to: recording.log, recording.response, .init(exchange: self, isResponse: true)
+            to: recording.log, recording.response.size, .init(exchange: self, isResponse: true)
         ) { batch, withBody in
             self.encodeResponse(recording, withBody, to: &batch)
         }

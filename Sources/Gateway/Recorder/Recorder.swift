@@ -106,14 +106,14 @@ final class Recorder {
     ///
     /// - Parameters:
     ///   - log: Whose stream.
-    ///   - message: What may be left out of it is its body.
+    ///   - size: Of its message; what may be left out of that is its body.
     ///   - encode: Appends the entry; told whether with its body.
     func write(
-        to log: EndpointLog, _ message: Recording.Message,
+        to log: EndpointLog, _ size: Recording.Size,
         _ encode: (inout EntryBatch, _ withBody: Bool) -> Void
     ) {
-        guard let withBody = self.admit(message, log) else { return }
-        while self.batches.count <= log.stream { self.batches.append(Self.emptyBatch) }
+        guard let withBody = self.admit(size, log) else { return }
+        while self.batches.count <= log.stream { self.batches.append(self.emptyBatch) }
         encode(&self.batches[log.stream], withBody)
         if self.batches[log.stream].bytes.count >= Self.batchBytes {
             self.push(log.stream)
@@ -126,11 +126,11 @@ final class Recorder {
     ///
     /// - Returns: A ticket for ``forget(_:)``; nil if the entry is lost already.
     func writeDurably(
-        to log: EndpointLog, _ message: Recording.Message, _ waiter: Waiter,
+        to log: EndpointLog, _ size: Recording.Size, _ waiter: Waiter,
         _ encode: (inout EntryBatch, _ withBody: Bool) -> Void
     ) -> UInt64? {
-        guard let withBody = self.admit(message, log) else { return nil }
-        var batch = EntryBatch(reserving: Self.headBytes + message.body.readableBytes)
+        guard let withBody = self.admit(size, log) else { return nil }
+        var batch = EntryBatch(reserving: Self.headBytes + size.body)
         encode(&batch, withBody)
         self.tickets += 1
         let ticket = UInt64(self.worker) << Self.workerShift | self.tickets
@@ -167,21 +167,22 @@ final class Recorder {
     }
 
     private func push(_ stream: Int) {
-        var batch = Self.emptyBatch
+        var batch = self.emptyBatch
         swap(&batch, &self.batches[stream])
         self.push(.init(stream: stream, batch: batch, ticket: nil))
     }
 
-    private static var emptyBatch: EntryBatch {
-        EntryBatch(reserving: self.batchBytes + 2 * self.headBytes)
+    private var emptyBatch: EntryBatch {
+        self.queue.spare()
+            ?? EntryBatch(reserving: Self.batchBytes + 2 * Self.headBytes)
     }
 
-    private func admit(_ message: Recording.Message, _ log: EndpointLog) -> Bool? {
-        let bytes = Self.headBytes + message.lines.readableBytes + message.body.readableBytes
-        let hasBody = message.body.readableBytes > 0
+    private func admit(_ size: Recording.Size, _ log: EndpointLog) -> Bool? {
+        let bytes = Self.headBytes + size.lines + size.body
+        let hasBody = size.body > 0
         switch self.queue.admission(forBytes: bytes) {
         case .whole:
-            if !message.isWhole, !hasBody { self.shed(log) }
+            if !size.isWhole, !hasBody { self.shed(log) }
             self.counts.entries += 1
             return true
         case .withoutBody:

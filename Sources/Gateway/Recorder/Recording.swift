@@ -7,24 +7,41 @@ internal import SealedLog
 ///
 /// Belongs to a worker's ``Recorder``, which uses it again.
 final class Recording {
+    /// What is asked before an entry is made of a message.
+    struct Size {
+        let lines: Int
+        let body: Int
+        /// Whether that is all of the body that came.
+        let isWhole: Bool
+    }
+
     /// One direction.
     struct Message {
-        /// The head's fields but for secrets, a line each.
-        var lines = ByteBuffer()
-        /// Of the body what is kept.
-        var body = ByteBuffer()
+        /// The head's fields but for secrets, a line each; then of the body what is kept.
+        ///
+        /// One buffer, since each is far away in memory by the time it is looked at again.
+        fileprivate var bytes = ByteBuffer()
+        fileprivate var lineBytes = 0
         /// How long the body was as far as it came.
-        var bodyBytes = 0
+        fileprivate(set) var bodyBytes = 0
         /// Runs from the first byte on that is not kept.
         fileprivate var digest: SHA256?
-        /// Whether all of the body that came is in ``body``.
-        var isWhole = true
+        /// Whether all of the body that came is kept.
+        fileprivate(set) var isWhole = true
+
+        /// Bytes of what is kept.
+        var size: Size {
+            Size(lines: self.lineBytes, body: self.keptBytes, isWhole: self.isWhole)
+        }
 
         /// Forgets the message, and keeps a little memory.
         mutating func reset() {
-            self.lines.clear()
-            self.body.clear()
-            if self.body.capacity > Recording.keptBytes { self.body = ByteBuffer() }
+            if self.bytes.capacity > Recording.reusedBytes {
+                self.bytes = ByteBuffer()
+            } else {
+                self.bytes.clear()
+            }
+            self.lineBytes = 0
             self.bodyBytes = 0
             self.digest = nil
             self.isWhole = true
@@ -71,26 +88,23 @@ final class Recording {
     }
 
     /// Bytes of bodies it holds.
-    var heldBytes: Int { self.request.body.readableBytes + self.response.body.readableBytes }
+    var heldBytes: Int { self.request.keptBytes + self.response.keptBytes }
 
-    /// 4 KiB: what a buffer keeps from one exchange to the next.
-    static let keptBytes = 4096
+    /// 8 KiB: the memory of a message that the next one gets.
+    fileprivate static let reusedBytes = 8192
 }
 
 extension Recording.Message {
+    /// Bytes of the body that are kept.
+    var keptBytes: Int { self.bytes.readableBytes - self.lineBytes }
+
     /// Keeps the fields of a head, without secrets.
     mutating func keepFields(of head: MessageHead, _ secrets: SecretFields) {
-        let buffer = head.bytes
-        let bytes = buffer.readableBytesUInt8Span
-        let fields = head.fields
-        self.lines.write(atMost: buffer.readableBytes + 4 * fields.count) { output in
-            for field in fields where !secrets.contains(field, bytes) {
-                output.append(bytes.extracting(field.nameRange))
-                output.append(": ")
-                output.append(bytes.extracting(field.valueRange))
-                output.append("\r\n")
-            }
+        self.bytes.clear()
+        self.bytes.write(atMost: head.bytes.readableBytes + 4 * head.fields.count) { output in
+            HTTP1Writer.appendFields(of: head, to: &output, except: secrets.contains)
         }
+        self.lineBytes = self.bytes.readableBytes
     }
 
     /// Keeps a piece of the body, as far as there is room.
@@ -103,27 +117,42 @@ extension Recording.Message {
     mutating func keep(_ piece: ByteBuffer, limit: Int, room: Int) -> Int {
         self.bodyBytes += piece.readableBytes
         if self.isWhole, piece.readableBytes <= room,
-            self.body.readableBytes + piece.readableBytes <= limit
+            self.keptBytes + piece.readableBytes <= limit
         {
-            self.body.writeImmutableBuffer(piece)
+            self.bytes.writeImmutableBuffer(piece)
             return piece.readableBytes
         }
         if self.isWhole {
             self.isWhole = false
             // What of the limit is left is still kept; the digest is of all.
             self.digest = try? SHA256()
-            self.digest?.update(self.body.readableBytesSpan)
+            let kept = self.bytes
+            self.digest?.update(kept.readableBytesSpan.extracting(droppingFirst: self.lineBytes))
         }
         self.digest?.update(piece.readableBytesSpan)
-        let count = max(0, min(limit - self.body.readableBytes, room, piece.readableBytes))
+        let count = max(0, min(limit - self.keptBytes, room, piece.readableBytes))
         if count > 0, let slice = piece.getSlice(at: piece.readerIndex, length: count) {
-            self.body.writeImmutableBuffer(slice)
+            self.bytes.writeImmutableBuffer(slice)
         }
         return count
     }
 
+    /// Appends the head's lines and the body, with its length, and its digest where it is not whole;
+    /// ends the digest.
+    mutating func encode(withBody: Bool, to batch: inout EntryBatch) {
+        let buffer = self.bytes
+        let bytes = buffer.readableBytesSpan
+        if self.lineBytes > 0 { batch.append(.headers, bytes.extracting(first: self.lineBytes)) }
+        if withBody, self.keptBytes > 0 {
+            batch.append(.body, bytes.extracting(droppingFirst: self.lineBytes))
+        }
+        guard self.bodyBytes > 0 else { return }
+        batch.append(.bodyBytes, UInt64(self.bodyBytes))
+        if let digest = self.takeDigest() { batch.append(.bodyDigest, digest.bytes.rawSpan) }
+    }
+
     /// SHA-256 of the whole body, where not all of it was kept; ends the digest.
-    mutating func takeDigest() -> Digest32? {
+    private mutating func takeDigest() -> Digest32? {
         defer { self.digest = nil }
         return self.digest?.finish()
     }

@@ -44,7 +44,7 @@ package final class HTTP2ClientConnection: ChannelInboundHandler {
 
     /// A connection that is still to be opened; nil if memory is short.
     init?(loop: LoopContext, limits: HTTPLimits, pool: HTTP2ConnectionPool, isEncrypted: Bool) {
-        guard let session = HTTP2Session(isServer: false, fields: loop.http2Fields) else {
+        guard let session = HTTP2Session(isServer: false, loop: loop) else {
             return nil
         }
         self.loop = loop

@@ -60,7 +60,7 @@ package final class HTTP2ServerConnection: ChannelInboundHandler, ServerConnecti
         loop: LoopContext, limits: HTTPLimits, timeouts: ServerTimeouts, isEncrypted: Bool = true,
         makeReceiver: @escaping (any ServerStream) -> any RequestReceiver
     ) {
-        guard let session = HTTP2Session(isServer: true, fields: loop.http2Fields) else {
+        guard let session = HTTP2Session(isServer: true, loop: loop) else {
             return nil
         }
         self.loop = loop

@@ -42,6 +42,8 @@ protocol HTTP2SessionOwner: AnyObject {
     }
 
     private let session: OpaquePointer
+    /// What the session's objects lie in.
+    private let memory: HTTP2Memory
     /// Cleared when the connection is over: nothing is called any more then.
     var owner: (any HTTP2SessionOwner)?
     /// Fields on their way to nghttp2.
@@ -62,16 +64,18 @@ protocol HTTP2SessionOwner: AnyObject {
     var isPaused = false
 
     /// A session at its very start; nil if memory is short.
-    init?(isServer: Bool, fields: HTTP2Fields) {
-        self.fields = fields
+    init?(isServer: Bool, loop: LoopContext) {
+        self.fields = loop.http2Fields
+        self.memory = loop.http2Memory
+        var functions = unsafe self.memory.functions
         var session: OpaquePointer?
         let callbacks = HTTP2Callbacks.shared
         let result =
             isServer
-            ? unsafe nghttp2_session_server_new2(
-                &session, callbacks.callbacks, nil, callbacks.options)
-            : unsafe nghttp2_session_client_new2(
-                &session, callbacks.callbacks, nil, callbacks.options)
+            ? unsafe nghttp2_session_server_new3(
+                &session, callbacks.callbacks, nil, callbacks.options, &functions)
+            : unsafe nghttp2_session_client_new3(
+                &session, callbacks.callbacks, nil, callbacks.options, &functions)
         guard result == 0, let session = unsafe session else { return nil }
         unsafe self.session = unsafe session
         unsafe nghttp2_session_set_user_data(

@@ -218,10 +218,11 @@ extension LogEntry {
     /// begun.
     @usableFromInline
     package mutating func append(more number: UInt64, byteCount: Int) {
+        precondition(byteCount <= 8, "a number has at most 8 bytes")
         unsafe self.bytes.append(count: byteCount) { target in
-            for index in 0..<byteCount {
-                unsafe target[index] = UInt8(
-                    truncatingIfNeeded: number &>> UInt64(8 * (byteCount - 1 - index)))
+            var shifted = (number &<< UInt64(8 * (8 - byteCount))).bigEndian
+            unsafe withUnsafeBytes(of: &shifted) {
+                unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[..<byteCount]))
             }
         }
     }

@@ -58,6 +58,7 @@ package final class EntryQueue: Sendable {
     /// Whether the writer looks again soon by itself, so that nobody need wake it.
     private let isWatched = Atomic<Bool>(false)
     private let state = Mutex(Taken())
+    private let spares = Mutex<[EntryBatch]>([])
     private let doorbell: Doorbell
 
     /// Makes an empty queue.
@@ -140,8 +141,25 @@ package final class EntryQueue: Sendable {
         }
     }
 
-    /// Gives back the room of a batch that was written or dropped.
-    package func release(_ item: Item) {
+    /// Gives back the room of a batch that was written or dropped, and its memory.
+    package func release(_ item: inout Item) {
         self.usedBytes.wrappingSubtract(item.batch.bytes.count, ordering: .relaxed)
+        var batch = EntryBatch()
+        swap(&batch, &item.batch)
+        // An entry by itself has little memory, a large one more than another batch will need.
+        guard item.ticket == nil, batch.bytes.capacity <= Self.maximumSpareBytes else { return }
+        batch.removeAll()
+        let spare = batch
+        self.spares.withLock { spares in
+            if spares.count < Self.maximumSpares { spares.append(spare) }
+        }
     }
+
+    /// An empty batch with the memory of one that was written; nil if there is none.
+    package func spare() -> EntryBatch? { self.spares.withLock { $0.popLast() } }
+
+    /// 16: one on its way and one being filled of eight workers.
+    private static let maximumSpares = 16
+    /// 128 KiB: twice what a batch has.
+    private static let maximumSpareBytes = 131_072
 }

@@ -62,12 +62,12 @@ package final class LogWriter {
     ///
     /// - Returns: When something is due next, in monotonic nanoseconds; nil if nothing waits.
     package func step(now: LogTime) -> UInt64? {
-        let taken = self.queue.takeAll()
+        var taken = self.queue.takeAll()
         self.isBusy = !taken.items.isEmpty
         var outcomes: [Outcome] = []
-        for item in taken.items {
-            self.append(item, now, &outcomes)
-            self.queue.release(item)
+        for index in taken.items.indices {
+            self.append(taken.items[index], now, &outcomes)
+            self.queue.release(&taken.items[index])
         }
         for (number, losses) in taken.losses { self.count(losses, number, now) }
         for (number, entries) in self.unbegun where self.streams[number] != nil {

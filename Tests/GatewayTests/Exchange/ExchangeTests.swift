@@ -138,12 +138,11 @@ struct ExchangeTests {
             while backend.requests.isEmpty { await Task.yield() }
             try bench.regenerate(graceMilliseconds: 1_500)
             #expect(try await bench.ask().status == 200)
-            let start = ContinuousClock.now
+            // Left alone, the silent backend's request would be answered 408.
             do {
                 _ = try await answer
                 Issue.record("answered")
             } catch is StreamError {}
-            #expect(ContinuousClock.now - start < .seconds(3))
             #expect(try await bench.ask().status == 401)
         }
     }
