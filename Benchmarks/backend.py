@@ -40,8 +40,13 @@ http {{
     include {folder}/locations.conf;
   }}
   server {{
-    # The load generator, which has no client certificate, for the latency without a gateway.
+    # Load generators, of which most have no client certificate: latency without a gateway, and
+    # what the generators themselves cost.
     listen 127.0.0.1:{direct_port} ssl backlog=4096;
+    include {folder}/locations.conf;
+  }}
+  server {{
+    listen 127.0.0.1:{direct_http2_port} ssl http2 backlog=4096;
     include {folder}/locations.conf;
   }}
 }}
@@ -59,10 +64,12 @@ LOCATIONS = """
 
 
 class Backend:
-    """`port` and `http2_port` demand a client certificate; `direct_port`, HTTP/1.1, does not."""
+    """`port` and `http2_port` demand a client certificate; `direct_port`, HTTP/1.1, and
+    `direct_http2_port` do not."""
 
     def __init__(self, folder, certificates):
-        self.port, self.http2_port, self.direct_port = free_port(), free_port(), free_port()
+        self.port, self.http2_port = free_port(), free_port()
+        self.direct_port, self.direct_http2_port = free_port(), free_port()
         configuration = os.path.join(folder, "backend.conf")
         with open(os.path.join(folder, "large.bin"), "wb") as large:
             large.write(b"x" * LARGE_BYTES)
@@ -73,7 +80,7 @@ class Backend:
         with open(configuration, "w") as out:
             out.write(CONFIGURATION.format(
                 folder=folder, port=self.port, http2_port=self.http2_port,
-                direct_port=self.direct_port,
+                direct_port=self.direct_port, direct_http2_port=self.direct_http2_port,
                 chain=certificates.chain("backend"), key=certificates.key("backend"),
                 root=certificates.root))
         self.server = Server("backend", ["nginx", "-c", configuration, "-p", folder,

@@ -13,7 +13,8 @@ import subprocess
 from typing import NamedTuple
 
 from certificates import BACKEND_IDENTITY, TRUST_DOMAIN
-from servers import GATEWAY_PROCESSOR, Server, free_port
+from load import private
+from servers import GATEWAY_PROCESSOR, SCOREGATE, Server, free_port
 
 
 class Route(NamedTuple):
@@ -108,9 +109,6 @@ endpoints:
         request_settings: {{request_timeout_ms: 60000}}
 """
 
-    binary = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
-                          ".build/release/scoregate")
-
     def prepare(self):
         certificates = self.certificates
         with open(os.path.join(self.folder, "root.key"), "wb", opener=private) as out:
@@ -127,7 +125,7 @@ endpoints:
 
     def make_key(self):
         answer = subprocess.run(
-            [self.binary, "keys", "regenerate", "bench", "--config", self.path],
+            [SCOREGATE, "keys", "regenerate", "bench", "--config", self.path],
             capture_output=True, text=True, timeout=30)
         found = re.search(r"sgk1[ps]_[0-9A-Za-z]{60}", answer.stdout)
         if not found:
@@ -135,10 +133,10 @@ endpoints:
         return found[0]
 
     def command(self):
-        return [self.binary, "serve", "--config", self.path]
+        return [SCOREGATE, "serve", "--config", self.path]
 
     def version(self):
-        return first_line([self.binary, "--version"]) or "scoregate"
+        return first_line([SCOREGATE, "--version"]) or "scoregate"
 
 
 class ScoregateBounded(Scoregate):
@@ -170,7 +168,3 @@ def first_line(command):
     answer = subprocess.run(command, capture_output=True, text=True, timeout=30)
     return ([line for line in (answer.stdout + answer.stderr).splitlines() if line.strip()]
             or [""])[0].strip()
-
-
-def private(path, flags):
-    return os.open(path, flags, 0o600)

@@ -1,24 +1,31 @@
-"""What drives the gateways: wrk and h2load at saturation, h2load at a fixed rate, Python for
-handshakes and idle connections."""
+"""What drives the gateways: wrk and h2load at saturation, `scoregate load` at a fixed rate and for
+handshakes, Python for idle connections."""
 
 import json
 import os
 import re
-import socket
+import resource
 import ssl
-import statistics
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 
-from servers import LOAD_PROCESSOR, client_context, connect, read_answer
+from servers import LOAD_PROCESSOR, SCOREGATE, client_context, connect, read_answer
 
 BODY_BYTES = 650
 LARGE_BYTES = 1 << 20
 CONNECTIONS = 32
 HTTP2_CONNECTIONS, HTTP2_STREAMS = 16, 20
-# Of the time in which latency is taken, in seconds; see `at_rate`.
-WINDOW = 0.25
+# Seconds of a window in which latency is taken, and answers there must be in it; see `at_rate`.
+WINDOW, WINDOW_ANSWERS = 0.25, 1100
+# At most so many connections are open at a fixed rate; fewer, if answers come quickly.
+RATE_CONNECTIONS = 64
+# Handshakes at once.
+HANDSHAKES = 8
+# How late the load tester may be with one request in twenty, in seconds. With one in a hundred it
+# is whenever a virtual machine loses its processor.
+MAXIMUM_LAG = 0.01
+# For runs of `scoregate load` whose lateness does not matter, or is looked at here.
+UNHURRIED = ["--maximum-lag", "1h"]
 
 # `done` runs once, after the threads ended; one line that is easy to read back.
 SCRIPT = """
@@ -45,16 +52,22 @@ class Load:
         name = f"{path.strip('/')}-{body_bytes}-{key[-6:]}"
         self.body_path = os.path.join(folder, f"{name}.json")
         self.script_path = os.path.join(folder, f"{name}.lua")
-        self.log_path = os.path.join(folder, f"{name}.tsv")
+        self.key_path = os.path.join(folder, f"{name}.key")
+        self.session_path = os.path.join(folder, f"{name}.sessions")
+        self._resuming = ["--handshake", "resume", "--session-file", self.session_path]
+        self.tester = LoadTester(folder, root)
         with open(self.body_path, "wb") as out:
             out.write(request_body(body_bytes))
+        with open(self.key_path, "w", opener=private) as out:
+            out.write(key)
         with open(self.script_path, "w") as out:
             out.write(SCRIPT.format(path=path, key=key, body=self.body_path))
 
-    def saturate(self, port, seconds, connections=CONNECTIONS):
+    def saturate(self, port, seconds, connections=CONNECTIONS, processor=LOAD_PROCESSOR):
         """(requests, seconds) as fast as the connections go. Any error at all is raised."""
-        answer = run(["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s",
-                      "-s", self.script_path, f"https://127.0.0.1:{port}"], seconds + 30)
+        answer = run(["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s",
+                      "--timeout", "10s", "-s", self.script_path, f"https://127.0.0.1:{port}"],
+                     seconds + 30, processor)
         found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+)", answer)
         if not found:
             raise RuntimeError(f"wrk said:\n{answer}")
@@ -63,132 +76,115 @@ class Load:
             raise RuntimeError(f"{failed} failed and {refused} refused of {requests} requests")
         return requests, microseconds / 1e6
 
-    def saturate_http2(self, port, seconds):
+    def saturate_http2(self, port, seconds, processor=LOAD_PROCESSOR):
         """The same over HTTP/2: (requests, seconds)."""
         answer = self._h2load(port, ["-D", str(seconds), "-c", str(HTTP2_CONNECTIONS),
-                                     "-m", str(HTTP2_STREAMS)], seconds + 30, http2=True)
+                                     "-m", str(HTTP2_STREAMS)], seconds + 30, processor, http2=True)
         if "Application protocol: h2\n" not in answer:
             raise RuntimeError(f"not HTTP/2:\n{answer}")
         return int(re.search(r"(\d+) succeeded", answer)[1]), seconds
+
+    def saturate_ours(self, port, seconds, processor, http2=False):
+        """What `saturate` and `saturate_http2` do, by `scoregate load`: (requests, seconds)."""
+        shape = (["--http", "2", "--connections", str(HTTP2_CONNECTIONS),
+                  "--streams", str(HTTP2_STREAMS)] if http2 else
+                 ["--http", "1.1", "--connections", str(CONNECTIONS)])
+        report = self._ours(port, ["--closed", *shape], seconds, processor)
+        return report["counts"]["completed"], seconds
 
     def count(self, port, requests, connections=CONNECTIONS, timeout=30):
         """Sends exactly so many requests."""
         self._h2load(port, ["-n", str(requests), "-c", str(connections)], timeout)
 
-    def at_rate(self, port, rate, seconds):
-        """{quantile: latency in µs} of requests sent at a fixed rate whatever the answers do.
+    def at_rate(self, port, rate, seconds, processor=LOAD_PROCESSOR):
+        """Figures in µs of requests started at a fixed rate whatever the answers do.
 
-        Each quantile is taken in every window of a quarter second, and the median of the windows
-        is the answer: a virtual machine loses its processor for 50 ms now and then, and one such
-        stall would be the p99 of a whole measurement of 4 s, whichever gateway it hit. The p99.9
-        is that of the whole time, stalls included.
+        Latency counts from when a request was due, so that one that is kept waiting has waited.
+        Its p50 and p99 are taken in short windows, and the median of the windows is the answer: a
+        virtual machine loses its processor for 50 ms now and then, and one such stall would be
+        the p99 of a whole measurement of 4 s, whichever gateway it hit. The p99.9 is that of the
+        whole time, stalls included, and is there where 10,000 answers are. A window is as long as
+        a p99 needs. Service time counts from when a request was really started, and schedule lag
+        is the tester's own delay: where that is large, so is the doubt.
 
-        Each of h2load's connections sends at its own clock. All opened at once, they would send
-        in step: one burst of as many requests as there are connections. So one is opened every
-        P ms, and their number is chosen so that P is one phase more than a connection's interval:
-        connections = rate * P - 1. Only the time when all are sending counts.
-
-        h2load times a request from when it was written. One that had to wait for its connection's
-        answer before is written late and the wait not counted; the interval of P ms makes that
-        rare, and a rate that was not reached is raised as an error. Its clock ticks in
-        milliseconds, so that requests come in small bursts: the same ones for all.
+        An error, a rate that was not reached and a tester that was late with one request in
+        twenty are raised.
         """
-        period = max(13, round(64e3 / rate))
-        connections = max(1, round(rate * period / 1e3) - 1)
-        interval = connections / rate
-        ramp = connections * period / 1e3
-        each = round((ramp + seconds) / interval)
-        if os.path.exists(self.log_path):
-            os.unlink(self.log_path)
-        self._h2load(port, ["-n", str(each * connections), "-c", str(connections), "-r", "1",
-                            f"--rate-period={period}ms", "--rps", f"{1 / interval:.4f}",
-                            "--log-file", self.log_path], timeout=30 + 2 * (ramp + seconds))
-        answers = []
-        with open(self.log_path) as lines:
-            for line in lines:
-                begin, status, microseconds = line.split()
-                if status != "200":
-                    raise RuntimeError(f"status {status}")
-                answers.append((int(begin), int(microseconds)))
-        begin = min(answers)[0] + ramp * 1e6
-        windows = [[] for _ in range(max(1, int(seconds / WINDOW)))]
-        for sent, latency in answers:
-            window = int((sent - begin) / 1e6 // WINDOW)
-            if 0 <= window < len(windows):
-                windows[window].append(latency)
-        latencies = sorted(latency for window in windows for latency in window)
-        reached = len(latencies) / (len(windows) * WINDOW)
-        if reached < 0.95 * rate or not all(windows):
-            raise RuntimeError(f"{reached:.0f}/s sent, not {rate:.0f}/s")
-        return {
-            "p50": statistics.median(quantile(sorted(window), 0.5) for window in windows),
-            "p99": statistics.median(quantile(sorted(window), 0.99) for window in windows),
-            "p999": quantile(latencies, 0.999),
-        }
+        window = max(WINDOW, WINDOW_ANSWERS / rate)
+        seconds = max(seconds, 4 * window)
+        report = self._ours(
+            port, ["--http", "1.1", "--connections", str(RATE_CONNECTIONS), "--rate", f"{rate:.2f}",
+                   "--warm-up", "1s", "--window", f"{window * 1e3:.0f}ms", *UNHURRIED],
+            seconds, processor)
+        if report["throughput"] < 0.95 * rate:
+            raise RuntimeError(f"{report['throughput']:.0f}/s answered, not {rate:.0f}/s")
+        windows = report["windows"]
+        if "p99" not in windows:
+            raise RuntimeError(f"too few answers in most windows of {window:.2f} s")
+        whole, service, lag = (percentiles(report[name])
+                               for name in ("latency", "service", "scheduleLag"))
+        if lag[95] > MAXIMUM_LAG:
+            raise RuntimeError(f"the load tester was {lag[95] * 1e3:.1f} ms late and more")
+        figures = {"latency_p50": windows["p50"], "latency_p99": windows["p99"],
+                   "latency_p999": whole.get(99.9),
+                   "service_time_p50": service[50], "service_time_p99": service.get(99),
+                   "schedule_lag_p99": lag.get(99)}
+        return {name: value * 1e6 for name, value in figures.items() if value is not None}
 
-    def _h2load(self, port, arguments, timeout, http2=False):
+    def grant_sessions(self, port):
+        """Fills the session file with tickets of connections that had a request answered each:
+        there are servers that grant none before."""
+        if os.path.exists(self.session_path):
+            os.unlink(self.session_path)
+        self._ours(port, ["--http", "1.1", "--requests-per-connection", "1", "--rate", "20",
+                          *UNHURRIED, *self._resuming], 1, LOAD_PROCESSOR)
+
+    def handshakes(self, port, seconds, resumed):
+        """How many connections were made, and closed by close_notify, without a request.
+
+        Raises if more than one in fifty was resumed that should not be, or was not.
+        """
+        report = self.tester.run(
+            f"https://127.0.0.1:{port}/",
+            ["--handshakes-only", "--closed", "--connections", str(HANDSHAKES),
+             "--tls-version", "1.3", *UNHURRIED, *(self._resuming if resumed else [])], seconds)
+        counts = [report["connections"].get(kind, {}).get("count", 0)
+                  for kind in ("fullHandshake", "resumedHandshake")]
+        if counts[not resumed] * 50 > sum(counts):
+            raise RuntimeError("{} full and {} resumed handshakes".format(*counts))
+        return sum(counts)
+
+    def _ours(self, port, arguments, seconds, processor):
+        return self.tester.run(
+            f"https://127.0.0.1:{port}{self.path}",
+            ["--data-file", self.body_path, "--key-file", self.key_path, *arguments], seconds,
+            processor)
+
+    def _h2load(self, port, arguments, timeout, processor=LOAD_PROCESSOR, http2=False):
         version = [] if http2 else ["--h1"]
         answer = run(["h2load", *version, "-t1", *arguments, "-d", self.body_path,
                       "-H", f"authorization: Bearer {self.key}",
                       "-H", "content-type: application/json",
-                      f"https://127.0.0.1:{port}{self.path}"], timeout)
+                      f"https://127.0.0.1:{port}{self.path}"], timeout, processor)
         found = re.search(r"(\d+) failed, (\d+) errored, (\d+) timeout", answer)
         if not found or any(int(number) for number in found.groups()):
             raise RuntimeError(f"h2load said:\n{answer}")
         return answer
 
 
-class Handshakes:
-    """Connections made and closed by close_notify, eight at a time.
+class LoadTester:
+    """`scoregate load` with one worker; its reports go to a file below `folder`."""
 
-    Eight because Envoy takes 40 ms to close; the processor time a handshake is what counts.
-    """
+    def __init__(self, folder, root):
+        self.root, self.path = root, os.path.join(folder, "load.json")
 
-    threads = 8
-
-    def __init__(self, root, request):
-        self.request = request
-        self.context = client_context(root)
-
-    def full(self, port, seconds):
-        return self._repeat(port, seconds, None)
-
-    def resumed(self, port, seconds):
-        # A ticket comes after the handshake in TLS 1.3: one answer is read to have it.
-        with connect(port, self.context) as connection:
-            connection.sendall(self.request)
-            read_answer(connection)
-            session = connection.session
-        return self._repeat(port, seconds, session)
-
-    def _repeat(self, port, seconds, session):
-        """Handshakes done; raises if one was resumed that should not be, or was not."""
-        end = time.monotonic() + seconds
-
-        def work(_):
-            count = 0
-            while time.monotonic() < end:
-                self._once(port, session)
-                count += 1
-            return count
-
-        with ThreadPoolExecutor(self.threads) as pool:
-            return sum(pool.map(work, range(self.threads)))
-
-    def _once(self, port, session):
-        connection = connect(port, self.context, session=session)
-        reused = connection.session_reused
-        try:
-            connection.unwrap()
-        except OSError:
-            pass  # Tickets that are still unread, or an end without close_notify.
-        # Closed only after the other side: closing first, over unread tickets, would reset it.
-        with socket.socket(fileno=connection.detach()) as plain:
-            plain.settimeout(5)
-            while plain.recv(65536):
-                pass
-        if reused != (session is not None):
-            raise RuntimeError(f"session_reused is {reused}")
+    def run(self, url, arguments, seconds, processor=LOAD_PROCESSOR):
+        """The report of a run; raises unless all was answered and the tester kept up."""
+        run([SCOREGATE, "load", url, "--ca", self.root, "--workers", "1", "--expect-no-errors",
+             "--duration", f"{seconds * 1e3:.0f}ms", "--json", self.path, *arguments],
+            30 + 2 * seconds, processor)
+        with open(self.path) as report:
+            return json.load(report)
 
 
 class IdleConnections:
@@ -240,10 +236,26 @@ def request_body(count):
     return text.replace('""', '"' + "." * (count - len(text)) + '"').encode()
 
 
-def run(command, timeout):
-    """Output of a command on the load's processor; raises if it failed."""
-    answer = subprocess.run(["taskset", "-c", LOAD_PROCESSOR, *command], capture_output=True,
+def percentiles(distribution):
+    """{percentile: seconds} of a distribution in a report of `scoregate load`."""
+    return {one["percentile"]: one["value"] for one in distribution["percentiles"]}
+
+
+def children_processor_seconds():
+    """User and system time of all commands that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def private(path, flags):
+    return os.open(path, flags, 0o600)
+
+
+def run(command, timeout, processor=LOAD_PROCESSOR):
+    """Output of a command on one processor, the load's; raises if it failed."""
+    answer = subprocess.run(["taskset", "-c", processor, *command], capture_output=True,
                             text=True, timeout=timeout)
     if answer.returncode:
-        raise RuntimeError(f"{command[0]} failed:\n{answer.stdout}{answer.stderr}")
+        said = answer.stderr.strip() or "nothing"
+        raise RuntimeError(f"{os.path.basename(command[0])} said {said}\n{answer.stdout}")
     return answer.stdout

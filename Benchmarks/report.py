@@ -65,15 +65,13 @@ def markdown(flat, versions, command, rounds, seconds, failures):
         " mutual TLS to the backend; 650 bytes in, 170 out; one worker thread",
         "- `h1-h2` is HTTP/1.1 from the client and HTTP/2 to the backend, and so on",
         "",
-        "| row | log | figure | unit | " + " | ".join([OURS, *names]) + " | ratio to best peer |",
-        "|---|---|---|---|" + "---:|" * (len(names) + 2),
     ]
-    for entry in flat:
-        cells = [entry["row"], entry["log"], entry["figure"].replace("_", " "), entry["unit"],
-                 number(entry["gateway"]),
-                 *(number(entry["peers"].get(name)) for name in names),
-                 number(entry["ratio_to_best_peer"])]
-        lines.append("| " + " | ".join(cells) + " |")
+    gateways = [entry for entry in flat if entry["row"] != "load"]
+    testers = [entry for entry in flat if entry["row"] == "load"]
+    if gateways:
+        lines += table(gateways, names)
+    if testers:
+        lines += ["", *table(testers, ["wrk", "h2load"])]
     if any(entry["log"] != "off" for entry in flat):
         lines += ["", "Rows with a log have both heads and bodies sealed; their ratio is to the same"
                   " row without a log, for no peer has one."]
@@ -82,6 +80,21 @@ def markdown(flat, versions, command, rounds, seconds, failures):
     if failures:
         lines += ["", "Not measured:", ""] + [f"- {failure}" for failure in failures]
     return "\n".join(lines) + "\n"
+
+
+def table(entries, names):
+    """Lines of a table with a column a peer."""
+    lines = [
+        "| row | log | figure | unit | " + " | ".join([OURS, *names]) + " | ratio to best peer |",
+        "|---|---|---|---|" + "---:|" * (len(names) + 2),
+    ]
+    for entry in entries:
+        cells = [entry["row"], entry["log"], entry["figure"].replace("_", " "), entry["unit"],
+                 number(entry["gateway"]),
+                 *(number(entry["peers"].get(name)) for name in names),
+                 number(entry["ratio_to_best_peer"])]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
 
 
 def number(value):

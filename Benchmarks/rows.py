@@ -8,8 +8,10 @@ import statistics
 import time
 
 from events import EVENTS, EventClient
-from load import BODY_BYTES, CONNECTIONS, LARGE_BYTES, Handshakes, IdleConnections, quantile
-from servers import offers_http2
+from load import (BODY_BYTES, LARGE_BYTES, UNHURRIED, IdleConnections, LoadTester,
+                  children_processor_seconds, percentiles, quantile)
+from servers import (GATEWAY_PROCESSOR, LOAD_PROCESSOR, SCOREGATE, Server, free_port,
+                     offers_http2, wait_for_listener)
 
 # figure: (unit, whether more is better)
 FIGURES = {
@@ -21,6 +23,9 @@ FIGURES = {
     "added_latency_p50_us": ("µs", False),
     "added_latency_p99_us": ("µs", False),
     "added_latency_p999_us": ("µs", False),
+    "added_service_time_p50_us": ("µs", False),
+    "added_service_time_p99_us": ("µs", False),
+    "schedule_lag_p99_us": ("µs", False),
     "system_calls_per_request": ("1", False),
     "instructions_per_request": ("1", False),
     "added_time_to_first_event_p50_us": ("µs", False),
@@ -32,6 +37,11 @@ FIGURES = {
     "resident_bytes_per_connection": ("B", False),
     "start_to_first_answer_ms": ("ms", False),
     "resident_bytes_at_start": ("B", False),
+    "http1_requests_per_cpu_second": ("1/s", True),
+    "http2_requests_per_cpu_second": ("1/s", True),
+    "schedule_lag_at_10000_p50_us": ("µs", False),
+    "schedule_lag_at_10000_p99_us": ("µs", False),
+    "service_time_of_5_ms_p50_us": ("µs", False),
 }
 
 
@@ -83,8 +93,10 @@ class AddedLatency:
         if self.direct is None or gateway is self.gateways[0]:
             self.direct = load.at_rate(self.direct_port, self.rate, self.seconds)
         through = load.at_rate(gateway.port, self.rate, self.seconds)
-        return {f"added_latency_{name}_us": through[name] - self.direct[name]
-                for name in through}
+        added = {f"added_{name}_us": through[name] - self.direct[name]
+                 for name in through.keys() & self.direct.keys() - {"schedule_lag_p99"}}
+        return {**added, **{f"{name}_us": through[name] for name in ("schedule_lag_p99",)
+                            if name in through}}
 
 
 class EventStreams:
@@ -139,18 +151,19 @@ class LargeBodies:
 
 
 class HandshakeCost:
-    """Connections made and closed, without a request; resumed by one ticket, or full."""
+    """Connections made and closed, without a request; resumed by tickets, or full."""
 
-    def __init__(self, gateways, root, resumed, seconds):
+    def __init__(self, gateways, loads, resumed, seconds):
         self.row = "handshake-resumed" if resumed else "handshake-full"
-        self.gateways, self.root, self.resumed = gateways, root, resumed
+        self.gateways, self.loads, self.resumed = gateways, loads, resumed
         self.seconds = seconds
 
     def measure(self, gateway):
-        driver = Handshakes(self.root, gateway.request())
+        load = self.loads[gateway.name]
+        if self.resumed:
+            load.grant_sessions(gateway.port)
         before = gateway.server.processor_seconds()
-        count = (driver.resumed if self.resumed else driver.full)(
-            gateway.port, self.seconds)
+        count = load.handshakes(gateway.port, self.seconds, self.resumed)
         return {"handshakes_per_cpu_second":
                 count / (gateway.server.processor_seconds() - before)}
 
@@ -196,6 +209,80 @@ class Start:
         server = gateway.start()
         return {"start_to_first_answer_ms": (time.monotonic() - begin) * 1e3,
                 "resident_bytes_at_start": server.resident_bytes()}
+
+
+class Tester:
+    """A load tester, in the place of a gateway."""
+
+    def __init__(self, name, server):
+        self.name, self.server = name, server
+
+    def stop(self):
+        pass
+
+    def start(self):
+        raise RuntimeError("the backend has ended")
+
+
+class LoadTesters:
+    """What load testers cost themselves: requests a second of their own processor time, by the
+    same load as in `Saturation`, sent to the backend's TLS directly. They have the gateways'
+    processor, the backend the other. Their start is in it.
+
+    Of ours also what it says where the truth is known: how late it is at 10,000 requests a second,
+    and what becomes of 5 ms that the built-in model takes.
+    """
+
+    row = "load"
+    rate, known = 10_000, 0.005
+
+    def __init__(self, folder, backend, load, seconds):
+        self.folder, self.backend, self.load, self.seconds = folder, backend, load, seconds
+        self.gateways = [Tester(name, backend.server) for name in ("scoregate", "wrk", "h2load")]
+
+    def measure(self, tester):
+        http1, http2 = self.backend.direct_port, self.backend.direct_http2_port
+        if tester.name == "wrk":
+            return {"http1_requests_per_cpu_second": self._cost(
+                lambda: self.load.saturate(http1, self.seconds, processor=GATEWAY_PROCESSOR))}
+        if tester.name == "h2load":
+            return {"http2_requests_per_cpu_second": self._cost(
+                lambda: self.load.saturate_http2(http2, self.seconds, GATEWAY_PROCESSOR))}
+        return {
+            "http1_requests_per_cpu_second": self._cost(
+                lambda: self.load.saturate_ours(http1, self.seconds, GATEWAY_PROCESSOR)),
+            "http2_requests_per_cpu_second": self._cost(
+                lambda: self.load.saturate_ours(http2, self.seconds, GATEWAY_PROCESSOR,
+                                                http2=True)),
+            **self._truth(),
+        }
+
+    def _cost(self, saturate):
+        before = children_processor_seconds()
+        requests, _ = saturate()
+        return requests / (children_processor_seconds() - before)
+
+    def _truth(self):
+        tester = LoadTester(self.folder, self.load.root)
+        arguments = ["--http", "1.1", *UNHURRIED, "--warm-up", "1s"]
+        lag = percentiles(tester.run(
+            f"https://127.0.0.1:{self.backend.direct_port}{self.load.path}",
+            ["--data-file", self.load.body_path, "--rate", str(self.rate), *arguments],
+            self.seconds, GATEWAY_PROCESSOR)["scheduleLag"])
+        port = free_port()
+        model = Server("model", [SCOREGATE, "model", "--address", f"127.0.0.1:{port}",
+                                 "--latency", f"{self.known * 1e3:.0f}ms"],
+                       LOAD_PROCESSOR, self.folder)
+        try:
+            wait_for_listener(port)
+            service = percentiles(tester.run(f"http://127.0.0.1:{port}/", ["--rate", "100",
+                                             *arguments], self.seconds,
+                                             GATEWAY_PROCESSOR)["service"])
+        finally:
+            model.stop()
+        return {"schedule_lag_at_10000_p50_us": lag[50] * 1e6,
+                "schedule_lag_at_10000_p99_us": lag[99] * 1e6,
+                "service_time_of_5_ms_p50_us": service[50] * 1e6}
 
 
 def median(rounds):

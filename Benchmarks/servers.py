@@ -19,6 +19,9 @@ def processors():
 
 
 GATEWAY_PROCESSOR, LOAD_PROCESSOR = processors()
+# The release build.
+SCOREGATE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                         ".build/release/scoregate")
 
 
 def free_port():
@@ -115,6 +118,19 @@ class Server:
                     if line.startswith("Pss:"):
                         total += int(line.split()[1]) * 1024
         return total
+
+
+def wait_for_listener(port, timeout=20.0):
+    """Returns once something listens; raises if nothing does in time."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 5.0):
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def ask(port, request, root, timeout=5.0):
