@@ -98,6 +98,39 @@ struct RefusedStreamTests {
         try await stage.expectNextRequestWorks()
     }
 
+    // Row 137.
+    @Test("fields without a name: their stream is reset; again and again, the client is sent away")
+    func emptyNames() async throws {
+        let stage = try Stage.current
+        let before = stage.backend.byteCount
+        let client = try await stage.connectHTTP2()
+        let block = RawFrame.block(stage.fields() + [("", ""), ("", "y")])
+        await client.send(RawFrame.headers(block: block))
+        let frames = await client.frames { $0.contains { $0.type == 3 } }
+        #expect(frames.filter { $0.type == 3 }.map(\.code) == [1])
+        client.post(
+            Self.streams(10_000) { RawFrame.headers(block: block, stream: $0 + 2) })
+        #expect(await client.untilClosed() != nil)
+        #expect(client.frames.last { $0.type == 7 }?.code == 11)
+        #expect(stage.backend.byteCount == before)
+        try await stage.expectNextRequestWorks()
+    }
+
+    // Row 141.
+    @Test("a client's huge table of fields makes ours no larger")
+    func tableSize() async throws {
+        let stage = try Stage.current
+        let client = try await stage.connectHTTP2()
+        await client.send(
+            RawFrame.settings([(1, .max)]) + RawFrame.headers(stage.fields("GET")))
+        let frames = await client.frames { $0.contains { $0.type == 1 } }
+        let head = try #require(frames.first { $0.type == 1 })
+        // A block begins with the table's size where that changes (RFC 7541, 6.3): 001 and a number,
+        // of which 4096 would be 31, 225, 31.
+        let first = try #require(head.payload.first)
+        if first & 0xe0 == 0x20 { #expect(head.payload.starts(with: [0x3f, 0xe1, 0x1f])) }
+    }
+
     @Test("streams opened and reset at once: the backend hears of few, the client is sent away")
     func rapidReset() async throws {
         let stage = try Stage.current

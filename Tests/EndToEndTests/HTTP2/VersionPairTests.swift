@@ -238,6 +238,23 @@ struct VersionPairTests {
         }
     }
 
+    // Row 139.
+    @Test("a client that takes an answer byte by byte is sent away; others are served")
+    func dribble() async throws {
+        try await Self.withHTTP2 { stage, _ in
+            let client = try await stage.connectHTTP2()
+            await client.send(
+                RawFrame.settings([(4, 1)]) + RawFrame.headers(stage.fields("POST", "/large")))
+            await client.frames { $0.contains { $0.type == 0 } }
+            client.post((0..<10_000).flatMap { _ in RawFrame.windowUpdate(1, 1) })
+            #expect(await client.untilClosed() != nil)
+            let frames = client.frames
+            #expect(frames.last { $0.type == 7 }?.code == 11)
+            #expect(frames.filter { $0.type == 0 }.reduce(0) { $0 + $1.payload.count } < 1000)
+            #expect(try await Self.curl(stage, ["--http2", "--data", "abc"]).hasSuffix("200 2"))
+        }
+    }
+
     @Test("SIGTERM: GOAWAY twice, the stream in progress ends well")
     func drain() async throws {
         try await Self.withHTTP2 { stage, backend in
