@@ -60,6 +60,7 @@ struct EndpointWrappingKey: Sendable {
     func rewrap(
         _ entries: [KeyRingEntry], under key: WrappingKey
     ) async throws(KeyVaultError) -> [Result<[UInt8], KeyVaultError>] {
+        guard !entries.isEmpty else { return [] }
         let own = entries.compactMap { entry -> WrappedSecret? in
             guard entry.provider == self.vault.provider,
                 let algorithm = WrappingAlgorithm(rawValue: entry.algorithm.rawValue)

@@ -48,13 +48,13 @@ struct KeyRingRewrap {
         }
         turned(0, stale.count)
         var rest = stale[...]
-        while !rest.isEmpty {
-            // Those from before the endpoint had a customer's key are another vault's to open.
-            let provider = rest.first?.provider
-            let batch = Array(rest.prefix(Self.batchKeys).prefix { $0.provider == provider })
-            rest = rest.dropFirst(batch.count)
+        var batch = Self.batch(of: &rest)
+        var results = try await self.key.rewrap(batch, under: wrapping)
+        while !batch.isEmpty {
+            let following = Self.batch(of: &rest)
+            // The vault computes while we wait for the disk.
+            async let ahead = self.key.rewrap(following, under: wrapping)
             var fresh: [KeyRingEntry] = []
-            let results = try await self.key.rewrap(batch, under: wrapping)
             for (entry, result) in zip(batch, results) {
                 switch result {
                 case .success(let wrapped):
@@ -68,17 +68,33 @@ struct KeyRingRewrap {
                     outcome.unreadable[entry.logKeyID] = error.description
                 }
             }
-            var digests: [[UInt8]: [UInt8]] = [:]
-            for entry in fresh {
-                digests[entry.logKeyID.bytes] = try entry.wrappedDigest().bytes
-            }
-            try self.store.beginLogKeyDigests(digests, of: streamID.bytes)
-            try self.keyRing.store(fresh)
-            try self.store.finishLogKeyDigests(Array(digests.keys), of: streamID.bytes)
+            try self.keep(fresh, of: streamID)
             outcome.rewrapped += fresh.count
-            turned(stale.count - rest.count, stale.count)
+            turned(stale.count - rest.count - following.count, stale.count)
+            results = try await ahead
+            batch = following
         }
         return outcome
+    }
+
+    /// Puts entries into the key ring, and their digests into the state.
+    private func keep(_ fresh: [KeyRingEntry], of streamID: LogIdentifier) throws {
+        var digests: [[UInt8]: [UInt8]] = [:]
+        for entry in fresh {
+            digests[entry.logKeyID.bytes] = try entry.wrappedDigest().bytes
+        }
+        try self.store.beginLogKeyDigests(digests, of: streamID.bytes)
+        try self.keyRing.store(fresh)
+        try self.store.finishLogKeyDigests(Array(digests.keys), of: streamID.bytes)
+    }
+
+    /// Takes the next entries that one vault can open: those from before the endpoint had a customer's key are
+    /// another's.
+    private static func batch(of rest: inout ArraySlice<KeyRingEntry>) -> [KeyRingEntry] {
+        let provider = rest.first?.provider
+        let batch = Array(rest.prefix(self.batchKeys).prefix { $0.provider == provider })
+        rest = rest.dropFirst(batch.count)
+        return batch
     }
 
     /// 64: each batch costs two synchronisations of the state.
