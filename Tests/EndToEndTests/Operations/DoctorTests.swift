@@ -37,11 +37,11 @@ struct DoctorTests {
 
     /// The legs of a configuration in the folder, and the command's exit code.
     private static func examine(
-        _ customer: CustomerKeyStage, _ name: String, _ text: String? = nil
+        _ materials: Materials, _ name: String, _ text: String? = nil
     ) async throws -> (code: Int32, legs: [String: Leg]) {
-        if let text { try customer.materials.write(name, text) }
+        if let text { try materials.write(name, text) }
         let outcome = try await GatewayProcess.run([
-            "doctor", "--config", "\(customer.materials.path)/\(name)", "--output", "json",
+            "doctor", "--config", "\(materials.path)/\(name)", "--output", "json",
         ])
         let legs = try JSONDecoder().decode([Leg].self, from: Data(outcome.output.utf8))
         return (
@@ -52,7 +52,7 @@ struct DoctorTests {
     @Test("where all is well every leg has what is known of it, and the exit code is 0")
     func sound() async throws {
         try await Self.run { customer, text in
-            let (code, legs) = try await Self.examine(customer, "doctor.yaml", text)
+            let (code, legs) = try await Self.examine(customer.materials, "doctor.yaml", text)
             #expect(code == 0, "\(legs)")
             #expect(
                 legs.keys.sorted() == [
@@ -78,7 +78,7 @@ struct DoctorTests {
             #expect(try #require(legs["listener"]).ticketAgeMilliseconds != nil)
             #expect(try #require(legs["backend of iris/blue"]).ticketAgeMilliseconds == nil)
 
-            let (vaultCode, ofVault) = try await Self.examine(customer, "vault.yaml")
+            let (vaultCode, ofVault) = try await Self.examine(customer.materials, "vault.yaml")
             #expect(vaultCode == 0, "\(ofVault)")
             let vault = "spiffe://test.local/vault/vault"
             #expect(ofVault["identity"]?.identity == vault)
@@ -94,7 +94,7 @@ struct DoctorTests {
             let azure = text.replacing(
                 "vault: {base_url: \"https://127.0.0.1:\(customer.vaultPort)\"}",
                 with: "azure: {managed_identity: imds}")
-            let (_, inAzure) = try await Self.examine(customer, "azure.yaml", azure)
+            let (_, inAzure) = try await Self.examine(customer.materials, "azure.yaml", azure)
             #expect(inAzure["managed identity"]?.protection?.hasPrefix("none") == true)
             #expect(legs["managed identity"] == nil)
 
@@ -108,6 +108,29 @@ struct DoctorTests {
         }
     }
 
+    @Test("a gateway, an agent and a vault whose identities the vault issued are sound")
+    func issued() async throws {
+        try await IdentityFleet.run(ports: .find()) { fleet in
+            #expect(try await fleet.score() == 200)
+            let peers = [
+                ("gateway.yaml", "backend of iris/blue", "spiffe://test.local/agent/blue"),
+                ("agent.yaml", "listener", "spiffe://test.local/agent/blue"),
+                ("vault.yaml", "listener", "spiffe://test.local/vault/main"),
+                ("vault.yaml", "join listener", "spiffe://test.local/vault/main"),
+            ]
+            for (file, name, identity) in peers {
+                let (code, legs) = try await Self.examine(fleet.materials, file)
+                #expect(code == 0, "\(file): \(legs)")
+                let leg = try #require(legs[name])
+                #expect(leg.identity == identity && leg.protection == "TLSv1.3", "\(leg)")
+                // For less than an hour, and not to be resumed.
+                #expect(leg.daysLeft == 0 && leg.ticketAgeMilliseconds == nil, "\(leg)")
+            }
+            let (_, ofAgent) = try await Self.examine(fleet.materials, "agent.yaml")
+            #expect(ofAgent["backend of model/model"]?.protection == "loopback")
+        }
+    }
+
     @Test("a leg that falls short is named with the reason, and the exit code is 1")
     func fallsShort() async throws {
         try await Self.run { customer, text in
@@ -116,7 +139,7 @@ struct DoctorTests {
                 _ leg: String, _ reason: String, file: String = "doctor.yaml", _ text: String?,
                 sourceLocation: SourceLocation = #_sourceLocation
             ) async throws {
-                let (code, legs) = try await Self.examine(customer, file, text)
+                let (code, legs) = try await Self.examine(customer.materials, file, text)
                 #expect(code == 1, sourceLocation: sourceLocation)
                 let wrong = legs.values.filter { $0.problem != nil }
                 #expect(wrong.map(\.name) == [leg], sourceLocation: sourceLocation)
