@@ -47,6 +47,7 @@ class Bench:
         self.seconds = arguments.seconds or (1 if self.short else 4)
         self.wanted = set(arguments.row or ROWS)
         self.instructions = arguments.instructions
+        self.idle = arguments.connections or (500 if self.short else 2000)
         self.folder = tempfile.mkdtemp(prefix="scoregate-bench-")
         self.certificates = Certificates(self.folder)
         self.peers = installed_peers(set(arguments.peer))
@@ -64,7 +65,7 @@ class Bench:
         http1 = http2 = []
         if self.wanted - {"h1-h2", "h2-h2", "sse", "load"}:
             http1 = self.fleet(Route("http1", backend.port))
-        if self.wanted & {"h1-h2", "h2-h2"}:
+        if self.wanted & {"h1-h2", "h2-h2", "idle"}:
             http2 = self.fleet(Route("http2", backend.http2_port, version="http2"))
         ours = [Scoregate] if Scoregate in self.kinds else []
         logged1 = logged2 = []
@@ -105,7 +106,8 @@ class Bench:
         self.alternate(rows.HandshakeCost(http1, self.loads(http1), False, self.seconds / 2),
                        rows.HandshakeCost(http1, self.loads(http1), True, self.seconds / 2))
         self.alternate(rows.Start(http1))
-        self.alternate(rows.IdleMemory(http1, root, self.short), rounds=min(3, self.rounds))
+        self.alternate(rows.IdleMemory(http1, root, self.idle), rows.StreamMemory(http2, root),
+                       rounds=min(3, self.rounds))
         tested = Load(self.folder, root, self.key)
         self.alternate(rows.LoadTesters(self.folder, backend, tested, self.seconds))
         if self.instructions:
@@ -190,6 +192,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, help="rounds of each row (5)")
     parser.add_argument("--seconds", type=int, help="seconds of each measurement (4)")
+    parser.add_argument("--connections", type=int, help="idle connections opened (2000)")
     parser.add_argument("--short", action="store_true",
                         help="one round of a second: shows that it works, measures nothing")
     parser.add_argument("--row", action="append", default=[],

@@ -89,7 +89,7 @@ service: {{kind: gateway, name: bench}}
 state: {folder}/state
 root_key: {{file: {folder}/root.key}}
 workers: 1
-limits: {{connections: 8000, idle_timeout_ms: 3600000}}
+limits: {{connections: 12000, idle_timeout_ms: 3600000}}
 listeners:
   - address: 127.0.0.1:{port}
     tls:

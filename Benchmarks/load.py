@@ -225,6 +225,59 @@ class IdleConnections:
         self.open = []
 
 
+class OpenStreams:
+    """HTTP/2 connections with requests whose bodies never come, so that their streams stay open."""
+
+    def __init__(self, root, key, path, connections):
+        self.context = client_context(root)
+        self.context.set_alpn_protocols(["h2"])
+        fields = {":method": "POST", ":scheme": "https", ":authority": "localhost", ":path": path,
+                  "authorization": f"Bearer {key}", "content-type": "application/json"}
+        # Literals that enter no table (RFC 7541, 6.2.2), all shorter than 127 bytes.
+        self.block = b"".join(bytes([0, len(name)]) + name.encode() + bytes([len(value)])
+                              + value.encode() for name, value in fields.items())
+        self.connections, self.open, self.streams = connections, [], 0
+
+    def grow(self, port, streams):
+        """Opens more until each connection has `streams`; the connections first."""
+        while len(self.open) < self.connections:
+            connection = connect(port, self.context)
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
+            self.open.append(connection)
+        for connection in self.open:
+            connection.sendall(b"".join(frame(1, 4, 2 * number + 1, self.block)
+                                        for number in range(self.streams, streams)))
+        self.streams = streams
+
+    def check(self):
+        """Raises if a stream or connection was ended, or answered."""
+        for connection in self.open:
+            connection.setblocking(False)
+            received = b""
+            try:
+                while piece := connection.recv(65536):
+                    received += piece
+                raise RuntimeError("a connection with streams was closed")
+            except ssl.SSLWantReadError:
+                pass
+            while len(received) >= 9:
+                if received[3] in (0, 1, 3, 7):
+                    raise RuntimeError(f"frame {received[3]} came")
+                received = received[9 + int.from_bytes(received[:3]):]
+            connection.setblocking(True)
+
+    def close(self):
+        for connection in self.open:
+            connection.close()
+        self.open = []
+
+
+def frame(kind, flags, stream, payload):
+    """One HTTP/2 frame (RFC 9113, 4.1)."""
+    return (len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big")
+            + payload)
+
+
 def quantile(values, q):
     """The smallest value that at least q of the (sorted) values do not exceed."""
     return values[min(len(values) - 1, max(0, -int(-q * len(values) // 1) - 1))]

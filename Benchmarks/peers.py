@@ -13,8 +13,8 @@ class Nginx(Gateway):
 
     CONFIGURATION = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
-worker_rlimit_nofile 16384; {run_as}
-events {{ worker_connections 8192; }}
+worker_rlimit_nofile 32768; {run_as}
+events {{ worker_connections 16384; }}
 http {{
   access_log off; server_tokens off; tcp_nodelay on;
   keepalive_timeout 3600s; keepalive_requests 1000000000;
@@ -72,7 +72,7 @@ class HAProxy(Gateway):
     CONFIGURATION = """
 global
     nbthread 1
-    maxconn 8000
+    maxconn 9950
     ssl-default-bind-options ssl-min-ver TLSv1.3
     ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256
     ssl-default-bind-curves X25519

@@ -8,7 +8,7 @@ import statistics
 import time
 
 from events import EVENTS, EventClient
-from load import (BODY_BYTES, LARGE_BYTES, UNHURRIED, IdleConnections, LoadTester,
+from load import (BODY_BYTES, LARGE_BYTES, UNHURRIED, IdleConnections, LoadTester, OpenStreams,
                   children_processor_seconds, percentiles, quantile)
 from servers import (GATEWAY_PROCESSOR, LOAD_PROCESSOR, SCOREGATE, Server, free_port,
                      offers_http2, wait_for_listener)
@@ -35,6 +35,7 @@ FIGURES = {
     "answer_bytes_per_cpu_second": ("B/s", True),
     "handshakes_per_cpu_second": ("1/s", True),
     "resident_bytes_per_connection": ("B", False),
+    "resident_bytes_per_stream": ("B", False),
     "start_to_first_answer_ms": ("ms", False),
     "resident_bytes_at_start": ("B", False),
     "http1_requests_per_cpu_second": ("1/s", True),
@@ -174,9 +175,8 @@ class IdleMemory:
     row = "idle"
     warm = 100
 
-    def __init__(self, gateways, root, short):
-        self.gateways, self.root = gateways, root
-        self.count = 500 if short else 2000
+    def __init__(self, gateways, root, count):
+        self.gateways, self.root, self.count = gateways, root, count
 
     def measure(self, gateway):
         gateway.stop()
@@ -193,6 +193,36 @@ class IdleMemory:
         finally:
             connections.close()
         return {"resident_bytes_per_connection": grown / (self.count - self.warm)}
+
+
+class StreamMemory:
+    """A fresh process; the growth from 100 open streams to 1,000 on ten connections, a stream: a
+    request whose body does not come, forwarded as far as it is there."""
+
+    row = "idle"
+    connections, warm, most = 10, 10, 100
+
+    def __init__(self, gateways, root):
+        # The backend, an nginx, ends Envoy's connections to it when so many streams stand still.
+        self.gateways = [gateway for gateway in gateways if gateway.name != "envoy"]
+        self.root = root
+
+    def measure(self, gateway):
+        gateway.stop()
+        server = gateway.start()
+        streams = OpenStreams(self.root, gateway.key, "/upload", self.connections)
+        try:
+            streams.grow(gateway.port, self.warm)
+            time.sleep(0.5)
+            before = server.resident_bytes()
+            streams.grow(gateway.port, self.most)
+            time.sleep(1)
+            streams.check()
+            grown = server.resident_bytes() - before
+        finally:
+            streams.close()
+        return {"resident_bytes_per_stream":
+                grown / self.connections / (self.most - self.warm)}
 
 
 class Start:
