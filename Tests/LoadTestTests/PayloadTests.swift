@@ -92,6 +92,28 @@ struct PayloadTests {
         #expect(bodies.hasPrefix("abcabcabc"))
     }
 
+    @Test("a file is one body as it is, or a body a line that is not empty")
+    func files() throws {
+        let path = "/tmp/scoregate-load-\(UUID().uuidString).jsonl"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try "{\"a\": 1}\n\r\n{{sequence}}\n".write(
+            toFile: path, atomically: true, encoding: .utf8)
+        func texts(_ templates: [PayloadTemplate]) -> [String] {
+            var random = FastRandom()
+            return templates.map { template in
+                var output = ByteBuffer()
+                template.write(to: &output, sequence: 9, random: &random)
+                return String(buffer: output)
+            }
+        }
+        #expect(texts([try PayloadFile.body(path)]) == ["{\"a\": 1}\n\r\n9\n"])
+        #expect(texts(try PayloadFile.lines(path)) == ["{\"a\": 1}", "9"])
+        try "\n\n".write(toFile: path, atomically: true, encoding: .utf8)
+        #expect(throws: LoadError.usage("\(path): no line with a body")) {
+            try PayloadFile.lines(path)
+        }
+    }
+
     @Test("a stream's tokens and their times are counted, however it is cut")
     func stream() {
         let stream = """
