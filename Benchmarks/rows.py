@@ -94,10 +94,10 @@ class AddedLatency:
         if self.direct is None or gateway is self.gateways[0]:
             self.direct = load.at_rate(self.direct_port, self.rate, self.seconds)
         through = load.at_rate(gateway.port, self.rate, self.seconds)
-        added = {f"added_{name}_us": through[name] - self.direct[name]
-                 for name in through.keys() & self.direct.keys() - {"schedule_lag_p99"}}
-        return {**added, **{f"{name}_us": through[name] for name in ("schedule_lag_p99",)
-                            if name in through}}
+        lag = through.pop("schedule_lag_p99")
+        return {"schedule_lag_p99_us": lag,
+                **{f"added_{name}_us": through[name] - self.direct[name]
+                   for name in through.keys() & self.direct.keys()}}
 
 
 class EventStreams:
