@@ -51,14 +51,7 @@ extension StateStore {
             }
         }
         guard let sealed else { return nil }
-        do throws(CryptographyError) {
-            return try AES256GCM(key: rootKey).open(
-                sealed.rawSpan, associatedData: record.associatedData.rawSpan)
-        } catch .notAuthentic {
-            throw .wrongRootKey
-        } catch {
-            throw .cryptography(error)
-        }
+        return try Self.open(sealed, record.associatedData, rootKey: rootKey)
     }
 
     private static func apply(

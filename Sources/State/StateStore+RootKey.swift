@@ -93,6 +93,22 @@ extension StateStore {
         try RootKey.adoptNext(path: path)
     }
 
+    /// Opens what was sealed under the root key.
+    ///
+    /// - Throws: `.wrongRootKey` if it was sealed under another one, or changed; `.cryptography`.
+    static func open(
+        _ sealed: [UInt8], _ associatedData: [UInt8], rootKey: borrowing SecretBytes
+    ) throws(StateError) -> SecretBytes {
+        do throws(CryptographyError) {
+            return try AES256GCM(key: rootKey).open(
+                sealed.rawSpan, associatedData: associatedData.rawSpan)
+        } catch .notAuthentic {
+            throw .wrongRootKey
+        } catch {
+            throw .cryptography(error)
+        }
+    }
+
     private static func reseal(
         _ sealed: Data, _ associatedData: [UInt8], _ opening: AES256GCM, _ sealing: AES256GCM
     ) throws(StateError) -> Data {

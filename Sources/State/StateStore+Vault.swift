@@ -254,14 +254,7 @@ extension StateStore {
     package static func openVaultSecret(
         _ sealed: [UInt8], of version: VaultVersion, rootKey: borrowing SecretBytes
     ) throws(StateError) -> SecretBytes {
-        do throws(CryptographyError) {
-            return try AES256GCM(key: rootKey).open(
-                sealed.rawSpan, associatedData: version.associatedData.rawSpan)
-        } catch .notAuthentic {
-            throw .wrongRootKey
-        } catch {
-            throw .cryptography(error)
-        }
+        try self.open(sealed, version.associatedData, rootKey: rootKey)
     }
 
     /// Ten million entries, some 2 GB: three months at one use a second, then the oldest go.

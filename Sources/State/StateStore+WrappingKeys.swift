@@ -45,14 +45,7 @@ extension StateStore {
             }
         }
         guard let sealed else { return nil }
-        do throws(CryptographyError) {
-            return try AES256GCM(key: rootKey).open(
-                sealed.rawSpan, associatedData: record.associatedData.rawSpan)
-        } catch .notAuthentic {
-            throw .wrongRootKey
-        } catch {
-            throw .cryptography(error)
-        }
+        return try Self.open(sealed, record.associatedData, rootKey: rootKey)
     }
 
     /// Makes the first version of an endpoint's wrapping key, where there was never one.
