@@ -6,7 +6,8 @@ import Testing
 @Suite("Operations: connection limits")
 struct OperationsLimitsTests {
     /// A busy machine must not have connections end that wait for their turn.
-    private static let patience = "handshake_timeout_ms: 60000, header_timeout_ms: 60000"
+    private static let patience =
+        "handshake_timeout_ms: 600000, header_timeout_ms: 600000, idle_timeout_ms: 600000"
 
     private static func connections(_ installation: Installation, _ count: Int) async throws
         -> [RawClient]
