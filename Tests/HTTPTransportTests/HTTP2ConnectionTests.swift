@@ -116,6 +116,34 @@ struct HTTP2ConnectionTests {
         try await bench.stop()
     }
 
+    @Test("the object of a cancelled request is no other's until its stream is closed")
+    func cancelledObject() async throws {
+        let bench = try await HTTP2Bench()
+        let first = StreamClient("/echo", body: [5])
+        try await Self.ask(bench, [first])
+        #expect(try await bench.wait { _ in first.isComplete })
+        let cancelled = StreamClient("/hang", body: [60_000])
+        let next = StreamClient("/echo", body: [7])
+        // In one turn: nothing of the first has left when the second asks.
+        try await bench.run { state in
+            state.pool?.acquire(for: cancelled)
+            cancelled.cancel()
+            state.pool?.acquire(for: next)
+        }
+        #expect(try await bench.wait { _ in next.isComplete })
+        #expect(try await bench.run { _ in cancelled.stream !== next.stream })
+        #expect(next.received == 7)
+        // Afterwards it is.
+        let last = StreamClient("/echo", body: [9])
+        try await Self.ask(bench, [last])
+        #expect(try await bench.wait { _ in last.isComplete })
+        #expect(
+            try await bench.run { _ in
+                last.stream === cancelled.stream || last.stream === next.stream
+            })
+        try await bench.stop()
+    }
+
     @Test("a server that drains: streams end, and the next request goes to a new connection")
     func drain() async throws {
         let bench = try await HTTP2Bench()

@@ -106,6 +106,22 @@ struct HTTP2PaceTests {
         bench.stop()
     }
 
+    @Test("a connection that ends within a turn asks its streams for nothing any more")
+    func endsWithinTurn() throws {
+        let bench = try Bench()
+        try bench.request("/hang", flags: 5)
+        let stream = try #require(bench.receivers[0].stream as? HTTP2ServerStream)
+        let head = MessageHead()
+        head.status = 200
+        stream.sendHead(head, framing: .chunked)
+        stream.flush()
+        bench.channel.pipeline.fireChannelInactive()
+        bench.channel.embeddedEventLoop.run()
+        // nghttp2 has the address of the stream's object, which need not be there any more.
+        #expect(!stream.isDeferred)
+        bench.stop()
+    }
+
     @Test("a head that never ends closes the connection after the head's time")
     func head() throws {
         let bench = try Bench()

@@ -159,6 +159,8 @@ let http2ReadBody: nghttp2_data_source_read_callback = {
     guard let source = unsafe source, let flags = unsafe flags,
         let object = unsafe CNghttp2_source_pointer(source)
     else { return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue) }
+    // The streams' objects are gone once their connection has ended, maybe within this very turn.
+    guard unsafe session(user) != nil else { return Int(NGHTTP2_ERR_DEFERRED.rawValue) }
     let stream = unsafe Unmanaged<HTTP2Stream>.fromOpaque(object).takeUnretainedValue()
     let step = stream.nextData(limit: limit)
     guard let count = step.count else { return Int(NGHTTP2_ERR_DEFERRED.rawValue) }

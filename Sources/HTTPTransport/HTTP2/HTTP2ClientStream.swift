@@ -9,6 +9,8 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
         case head
         case body
         case complete
+        /// The exchange gave up: what still comes is dropped.
+        case abandoned
     }
 
     private enum Writing {
@@ -70,6 +72,7 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
     override func beginFields() {
         super.beginFields()
         switch self.reading {
+        case .abandoned: break
         case .head: self.head.reset()
         case .body, .complete:
             let trailers = self.trailerHead ?? MessageHead()
@@ -81,9 +84,12 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
     override func receiveField(
         _ name: Span<UInt8>, _ value: Span<UInt8>
     ) -> HTTP2HeadReader.Verdict {
-        if case .head = self.reading {
+        switch self.reading {
+        case .abandoned: return self.reader.skip(name, value)
+        case .head:
             return self.checked(
                 self.reader.receive(name, value, into: self.head, kind: .response))
+        case .body, .complete: break
         }
         guard let trailerHead else { return .malformed }
         return self.checked(
@@ -92,6 +98,7 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
 
     override func fieldsEnded(endsStream: Bool) {
         self.hasResponseBytes = true
+        if case .abandoned = self.reading { return }
         guard case .head = self.reading else {
             if endsStream { self.end(trailers: self.trailerHead) }
             return
@@ -109,7 +116,6 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
         self.touch()
         let receiver = self.receiver
         receiver?.receiveResponseHead(self.head)
-        // Who gives up on the head has given the stream back, perhaps to somebody else.
         if endsStream, receiver != nil, self.receiver === receiver { self.end(trailers: nil) }
     }
 
@@ -131,6 +137,7 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
     }
 
     private func end(trailers: MessageHead?) {
+        if case .abandoned = self.reading { return }
         guard case .body = self.reading else { return self.refuse() }
         self.reading = .complete
         let id = self.id
@@ -217,14 +224,15 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
         guard self.receiver != nil else { return }
         self.receiver = nil
         self.writing = .complete
-        self.reading = .complete
-        let id = self.id
-        if id > 0 {
-            self.session.detach(id)
-            self.session.reset(id, code: HTTP2ErrorCode.cancel)
+        self.reading = .abandoned
+        // nghttp2 has the object's address, in the middle of a DATA frame maybe, until it has closed
+        // the stream: only then is the object free for another exchange.
+        guard self.id > 0 else {
+            self.connection?.release(self)
+            return
         }
+        self.session.reset(self.id, code: HTTP2ErrorCode.cancel)
         self.flush()
-        self.connection?.release(self)
     }
 
     /// Stops or goes on giving the backend window for this response.

@@ -20,7 +20,7 @@ package class HTTP2Stream {
     let head = MessageHead()
     var reader: HTTP2HeadReader
     /// Whether nghttp2 waits to be told of more body.
-    private var isDeferred = false
+    private(set) var isDeferred = false
     private var body = StreamBody()
     private var isBodyEnded = false
     private var trailers: MessageHead?
