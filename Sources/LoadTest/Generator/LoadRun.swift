@@ -56,7 +56,7 @@ package enum LoadRun {
         for handle in handles { handle.begin(at: start) }
         let measuredFrom = start + plan.warmUp
         let marks = MarkRunner(plan.marks, from: measuredFrom)
-        let watch = Task {
+        let watch = Task { [handles] in
             while !Task.isCancelled {
                 if isInterrupted() { for handle in handles { handle.stop() } }
                 timeline.advance()
