@@ -179,19 +179,8 @@ class IdleMemory:
         self.gateways, self.root, self.count = gateways, root, count
 
     def measure(self, gateway):
-        gateway.stop()
-        server = gateway.start()
         connections = IdleConnections(self.root, gateway.request())
-        try:
-            connections.grow(gateway.port, self.warm)
-            time.sleep(0.5)
-            before = server.resident_bytes()
-            connections.grow(gateway.port, self.count)
-            time.sleep(1)
-            connections.check()
-            grown = server.resident_bytes() - before
-        finally:
-            connections.close()
+        grown = grown_bytes(gateway, connections, self.warm, self.count)
         return {"resident_bytes_per_connection": grown / (self.count - self.warm)}
 
 
@@ -208,21 +197,26 @@ class StreamMemory:
         self.root = root
 
     def measure(self, gateway):
-        gateway.stop()
-        server = gateway.start()
         streams = OpenStreams(self.root, gateway.key, "/upload", self.connections)
-        try:
-            streams.grow(gateway.port, self.warm)
-            time.sleep(0.5)
-            before = server.resident_bytes()
-            streams.grow(gateway.port, self.most)
-            time.sleep(1)
-            streams.check()
-            grown = server.resident_bytes() - before
-        finally:
-            streams.close()
+        grown = grown_bytes(gateway, streams, self.warm, self.most)
         return {"resident_bytes_per_stream":
                 grown / self.connections / (self.most - self.warm)}
+
+
+def grown_bytes(gateway, held, warm, most):
+    """What a fresh process grows by while `held` grows from `warm` to `most`."""
+    gateway.stop()
+    server = gateway.start()
+    try:
+        held.grow(gateway.port, warm)
+        time.sleep(0.5)
+        before = server.resident_bytes()
+        held.grow(gateway.port, most)
+        time.sleep(1)
+        held.check()
+        return server.resident_bytes() - before
+    finally:
+        held.close()
 
 
 class Start:
