@@ -31,7 +31,7 @@ final class Recorder {
     private var isFlushScheduled = false
     private var flush: (@Sendable () -> Void)?
     private var free: [Recording] = []
-    private var heldBytes = 0
+    private(set) var heldBytes = 0
     private var waiting: [UInt64: Waiter] = [:]
     private var tickets: UInt64 = 0
     private let sha256: SHA256
@@ -79,8 +79,9 @@ final class Recorder {
     /// Whether there is room for a request whose endpoint must not lose entries.
     var hasRoom: Bool { self.queue.admission(forBytes: Self.headBytes) != .refused }
 
-    /// Keeps the fields of a head.
+    /// Keeps the fields of a head, in the place of a message that was given up.
     func keepFields(of head: MessageHead, in message: inout Recording.Message) {
+        self.heldBytes -= message.keptBytes
         message.keepFields(of: head, self.secrets)
     }
 

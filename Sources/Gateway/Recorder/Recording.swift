@@ -98,9 +98,9 @@ extension Recording.Message {
     /// Bytes of the body that are kept.
     var keptBytes: Int { self.bytes.readableBytes - self.lineBytes }
 
-    /// Keeps the fields of a head, without secrets.
+    /// Keeps the fields of a head, without secrets; forgets what was kept before.
     mutating func keepFields(of head: MessageHead, _ secrets: SecretFields) {
-        self.bytes.clear()
+        self.reset()
         self.bytes.write(atMost: head.bytes.readableBytes + 4 * head.fields.count) { output in
             HTTP1Writer.appendFields(of: head, to: &output, except: secrets.contains)
         }
