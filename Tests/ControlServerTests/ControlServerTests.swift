@@ -5,7 +5,7 @@ import NIOCore
 import Synchronization
 import Testing
 
-@Suite("Control server", .timeLimit(.minutes(3)))
+@Suite("Control server", .timeLimit(.minutes(10)))
 struct ControlServerTests {
     /// Says what it was asked.
     private static func said(_ request: ControlRequest) -> ControlAnswer {

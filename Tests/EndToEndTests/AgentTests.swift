@@ -136,7 +136,7 @@ private struct AgentStage {
     }
 }
 
-@Suite("Agents", .serialized, .timeLimit(.minutes(3)))
+@Suite("Agents", .serialized, .timeLimit(.minutes(10)))
 struct AgentTests {
     @Test(
         "whatever the model does, a client gets the same with an agent and without",

@@ -238,7 +238,8 @@ struct BackendAnswerTests {
             await client.send(stage.request("POST", path, body: "hello"))
             _ = await stage.backend.requests(path: path)
             if path == "/left-cut" { await client.cut() } else { await client.close() }
-            #expect(await Self.isClosed(after: path, stage, within: .milliseconds(1200)))
+            #expect(await Self.isClosed(after: path, stage))
+            #expect(try await Self.isLeft(path, stage))
         }
         try await stage.expectNextRequestWorks()
     }
@@ -259,16 +260,26 @@ struct BackendAnswerTests {
                 }
             })
         #expect(!stage.backend.requests.contains { $0.path == "/half" })
+        #expect(try await Self.isLeft("/half", stage))
         try await stage.expectNextRequestWorks()
     }
 
     /// Whether the connection that carried a request of this path as its last is closed.
     static func isClosed(
-        after path: String, _ stage: Stage, within timeout: TimeAmount = .seconds(10)
+        after path: String, _ stage: Stage
     ) async -> Bool {
-        await stage.backend.connections.wait(timeout) { connections in
+        await stage.backend.connections.wait { connections in
             connections.filter { $0.bytes.containsText(" \(path) HTTP/1.1\r\n") }
                 .allSatisfy(\.isClosed)
+        }
+    }
+
+    /// Whether the request ended because its client left, and not by its timeout.
+    private static func isLeft(_ path: String, _ stage: Stage) async throws -> Bool {
+        try await eventually {
+            try await stage.accessLog(1).contains {
+                $0.contains(#""Path":"\#(path)""#) && $0.contains(#""ResponseCode":499"#)
+            }
         }
     }
 }

@@ -3,7 +3,7 @@ import NIOCore
 import Testing
 
 /// Secret fields that the gateway adds for a deployment's backends.
-@Suite("Backend credentials", .timeLimit(.minutes(2)))
+@Suite("Backend credentials", .timeLimit(.minutes(10)))
 struct BackendCredentialTests {
     private static func setup() -> StageSetup {
         var setup = StageSetup()

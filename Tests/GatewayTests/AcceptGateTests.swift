@@ -6,7 +6,7 @@ import Testing
 
 @testable import Gateway
 
-@Suite("Accepting", .timeLimit(.minutes(1)))
+@Suite("Accepting", .timeLimit(.minutes(10)))
 struct AcceptGateTests {
     @Test("handshakes that stand still keep others out for a second, not until they time out")
     func stalled() async throws {

@@ -29,7 +29,7 @@ struct EarlyAnswerTests {
             bench.receiver.onHead = { _ in bench.receiver.answer(401, "no") }
             defer { bench.receiver.onHead = nil }
             try bench.send(ServerBench.post("abc", length: 1_000_000))
-            bench.pass(.milliseconds(1800))
+            bench.pass(.milliseconds(500))
             #expect(bench.isOpen)
             if closes {
                 bench.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)

@@ -3,7 +3,7 @@ import Testing
 
 @testable import HTTPTransport
 
-@Suite("HTTP/2 connections", .timeLimit(.minutes(1)))
+@Suite("HTTP/2 connections", .timeLimit(.minutes(10)))
 struct HTTP2ConnectionTests {
     private static func ask(_ bench: HTTP2Bench, _ clients: [StreamClient]) async throws {
         try await bench.run { state in

@@ -126,7 +126,7 @@ struct HTTP2PaceTests {
     func head() throws {
         let bench = try Bench()
         try bench.request("/hang", flags: 0)
-        bench.pass(.seconds(8))
+        bench.pass(.seconds(5))
         #expect(bench.channel.isActive)
         bench.pass(.seconds(11))
         #expect(!bench.channel.isActive)

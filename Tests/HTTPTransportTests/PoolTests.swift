@@ -6,7 +6,7 @@ import Testing
 
 @testable import HTTPTransport
 
-@Suite("Connection pool", .timeLimit(.minutes(1)))
+@Suite("Connection pool", .timeLimit(.minutes(10)))
 struct PoolTests {
     private static let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -80,7 +80,7 @@ final class GatewayProcess: Sendable {
             try String(contentsOfFile: configuration, encoding: .utf8)
             .components(separatedBy: "- address:").count - 1
         let exit = gateway.exit
-        let isUp = await gateway.errors.wait(.seconds(30)) { text in
+        let isUp = await gateway.errors.wait(.seconds(60)) { text in
             exit.value != nil || Self.addresses(in: text).count >= expected
         }
         guard isUp, exit.value == nil else {
@@ -128,7 +128,7 @@ final class GatewayProcess: Sendable {
     @discardableResult
     func end() async -> Int32 {
         self.signal(SIGTERM)
-        if await !self.exit.wait(.seconds(15), until: { $0 != nil }) {
+        if await !self.exit.wait(.seconds(60), until: { $0 != nil }) {
             self.signal(SIGKILL)
             await self.exit.wait { $0 != nil }
         }

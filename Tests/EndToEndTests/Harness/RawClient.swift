@@ -105,7 +105,7 @@ final class RawClient: Sendable {
     /// The bytes until the connection ends.
     ///
     /// - Returns: nil if it does not end in time.
-    func untilClosed(_ timeout: TimeAmount = .seconds(20)) async -> [UInt8]? {
+    func untilClosed(_ timeout: TimeAmount = .seconds(60)) async -> [UInt8]? {
         let isEnded = await self.received.wait(timeout) { $0.isClosed || $0.isInputClosed }
         return isEnded ? self.received.value.bytes : nil
     }
@@ -114,7 +114,7 @@ final class RawClient: Sendable {
     ///
     /// `methods`: of their requests, where one is HEAD.
     func answers(
-        _ count: Int, methods: [String] = [], within timeout: TimeAmount = .seconds(20)
+        _ count: Int, methods: [String] = [], within timeout: TimeAmount = .seconds(60)
     ) async -> [RawAnswer] {
         await self.received.wait(timeout) { received in
             received.isClosed

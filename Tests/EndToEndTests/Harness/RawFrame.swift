@@ -155,7 +155,7 @@ extension RawClient {
     /// Waits until frames came of which this holds, or the connection ended.
     @discardableResult
     func frames(
-        _ timeout: TimeAmount = .seconds(20), until holds: @escaping @Sendable ([RawFrame]) -> Bool
+        _ timeout: TimeAmount = .seconds(60), until holds: @escaping @Sendable ([RawFrame]) -> Bool
     ) async -> [RawFrame] {
         await self.received.wait(timeout) {
             $0.isClosed || $0.isInputClosed || holds(RawFrame.parse($0.bytes))

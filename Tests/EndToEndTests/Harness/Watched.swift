@@ -40,7 +40,7 @@ final class Watched<Value: Sendable>: Sendable {
     /// Waits until `holds` does; false if it does not in time.
     @discardableResult
     func wait(
-        _ timeout: TimeAmount = .seconds(20), until holds: @escaping @Sendable (Value) -> Bool
+        _ timeout: TimeAmount = .seconds(60), until holds: @escaping @Sendable (Value) -> Bool
     ) async -> Bool {
         await withCheckedContinuation { continuation in
             let isMet = self.state.withLock { state in

@@ -105,7 +105,7 @@ final class IdentityFleet {
     }
 
     private func isJoinable() async -> Bool {
-        await self.vault.errors.wait(.seconds(30)) { text in
+        await self.vault.errors.wait(.seconds(60)) { text in
             text.components(separatedBy: "listening").count > 2
         }
     }
@@ -143,7 +143,7 @@ final class IdentityFleet {
             POST /score HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(self.key)\r\n\
             Content-Length: 4\r\n\r\nbody
             """)
-        return await client.answers(1, within: .seconds(20)).first?.status ?? 0
+        return await client.answers(1, within: .seconds(60)).first?.status ?? 0
     }
 
     private static func vaultConfiguration(port: Int, joinPort: Int) -> String {

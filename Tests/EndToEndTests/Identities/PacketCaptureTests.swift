@@ -3,7 +3,7 @@ import NIOCore
 import Testing
 
 /// Nothing between services but TLS, as a tap on the wire sees it.
-@Suite("What is on the wire", .serialized, .timeLimit(.minutes(5)))
+@Suite("What is on the wire", .serialized, .timeLimit(.minutes(10)))
 struct PacketCaptureTests {
     @Test(
         "joining, scoring and renewing are TLS records on every port, from the first byte to the last",

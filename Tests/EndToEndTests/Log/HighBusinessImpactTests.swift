@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// `hbi: true`: nothing but the sealed log tells what an endpoint is.
-@Suite("High business impact", .timeLimit(.minutes(2)))
+@Suite("High business impact", .timeLimit(.minutes(10)))
 struct HighBusinessImpactTests {
     private static func setup(_ stageFolder: String) -> StageSetup {
         var setup = SealedLogStage.setup("strict")

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// What an operator does with the log of a running gateway.
-@Suite("Commands of the sealed log", .serialized, .timeLimit(.minutes(4)))
+@Suite("Commands of the sealed log", .serialized, .timeLimit(.minutes(10)))
 struct SealedLogCommandTests {
     @Test("after a rotation the log keys are wrapped anew, by the gateway or by the command")
     func rewrap() async throws {

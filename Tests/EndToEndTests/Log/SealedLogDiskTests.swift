@@ -3,7 +3,7 @@ import NIOCore
 import Testing
 
 /// A gateway whose log lies on a small file system of its own, which fills up.
-@Suite("The sealed log: a full disk", .serialized, .timeLimit(.minutes(4)))
+@Suite("The sealed log: a full disk", .serialized, .timeLimit(.minutes(10)))
 struct SealedLogDiskTests {
     @Test(
         "what does not fit is counted exactly, requests are served on, and with room the log goes on"

@@ -3,7 +3,7 @@ import NIOCore
 import Testing
 
 /// What the gateway logs of requests and responses, as an operator sees it.
-@Suite("The sealed log", .serialized, .timeLimit(.minutes(4)))
+@Suite("The sealed log", .serialized, .timeLimit(.minutes(10)))
 struct SealedLogEndToEndTests {
     @Test("a request and its answer are in the log, and nowhere in clear")
     func sealed() async throws {

@@ -5,7 +5,7 @@ import Testing
 
 /// What `scoregate doctor` says of a gateway whose backend is behind mutual TLS and whose log is under a
 /// customer's key, and of the vault that has the key.
-@Suite("Doctor", .serialized, .timeLimit(.minutes(5)))
+@Suite("Doctor", .serialized, .timeLimit(.minutes(10)))
 struct DoctorTests {
     private struct Leg: Decodable {
         var name: String

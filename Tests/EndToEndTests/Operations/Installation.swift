@@ -203,14 +203,14 @@ extension Installation {
     func status(_ key: String, _ target: String = "/score") async throws -> Int {
         let client = try await self.connect()
         await client.send(self.request(key, target))
-        return await client.answers(1, within: .seconds(10)).first?.status ?? 0
+        return await client.answers(1, within: .seconds(60)).first?.status ?? 0
     }
 
     /// What the admin socket answers: the body, then the status.
     func admin(_ path: String) async throws -> (body: String, status: Int) {
         // The admin socket opens after the listeners, whose log line is what was waited for.
         var answer = (body: "", status: 0)
-        let deadline = ContinuousClock.now + .seconds(10)
+        let deadline = ContinuousClock.now + .seconds(60)
         while answer.status == 0, ContinuousClock.now < deadline {
             let outcome = try await Command.run(
                 "/usr/bin/curl",
@@ -248,7 +248,7 @@ extension Installation {
 
     /// Waits until the gateway's own log contains `text` more often than `before`.
     func logged(_ text: String, before: Int = 0) async throws -> Bool {
-        try await self.gateway.errors.wait(.seconds(10)) { log in
+        try await self.gateway.errors.wait(.seconds(60)) { log in
             log.components(separatedBy: text).count - 1 > before
         }
     }
@@ -256,7 +256,7 @@ extension Installation {
 
 /// Asks again and again until `holds` does; false if it does not in time.
 func eventually(
-    _ timeout: Duration = .seconds(10), every interval: TimeAmount = .milliseconds(10),
+    _ timeout: Duration = .seconds(60), every interval: TimeAmount = .milliseconds(10),
     _ holds: () async throws -> Bool
 ) async throws -> Bool {
     let end = ContinuousClock.now + timeout

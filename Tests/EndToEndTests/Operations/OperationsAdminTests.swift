@@ -128,7 +128,7 @@ struct OperationsAdminTests {
             // For ten seconds keys are believed still; after that a revoked one might be.
             #expect(try await installation.status(key) == 200)
             #expect(
-                try await eventually(.seconds(20), every: .milliseconds(200)) {
+                try await eventually(every: .milliseconds(200)) {
                     try await installation.status(key) == 503
                 })
             #expect(installation.move("lost", to: "state"))

@@ -41,7 +41,7 @@ struct OperationsDrainTests {
             let client = try await installation.beginGated(key)
             let start = ContinuousClock.now
             gateway.signal(SIGTERM)
-            #expect(await gateway.exit.wait(.seconds(8)) { $0 != nil })
+            #expect(await gateway.exit.wait(.seconds(25)) { $0 != nil })
             #expect(gateway.exit.value == 0)
             #expect(ContinuousClock.now - start >= .milliseconds(300))
             #expect(await client.untilClosed() != nil)
@@ -60,7 +60,7 @@ struct OperationsDrainTests {
             #expect(try await installation.logged("draining"))
             #expect(gateway.exit.value == nil)
             gateway.signal(SIGTERM)
-            #expect(await gateway.exit.wait(.seconds(5)) { $0 != nil })
+            #expect(await gateway.exit.wait { $0 != nil })
             #expect(await client.untilClosed() != nil)
         }
     }

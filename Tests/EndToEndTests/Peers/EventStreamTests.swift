@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// Server-sent events, read by real clients that ask for each event when they have the one before.
-@Suite("Event streams", .serialized, .timeLimit(.minutes(3)))
+@Suite("Event streams", .serialized, .timeLimit(.minutes(10)))
 struct EventStreamTests {
     @Test("each event leaves by itself, over both versions")
     func events() async throws {

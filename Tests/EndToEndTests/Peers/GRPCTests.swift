@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// grpcio, whose TLS and HTTP/2 are its own, on both sides.
-@Suite("gRPC", .serialized, .timeLimit(.minutes(3)))
+@Suite("gRPC", .serialized, .timeLimit(.minutes(10)))
 struct GRPCTests {
     @Test(
         "grpcio calls grpcio: all four kinds, health checks, statuses", arguments: [true, false])

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// nghttp2's own clients.
-@Suite("nghttp2 clients", .serialized, .timeLimit(.minutes(2)))
+@Suite("nghttp2 clients", .serialized, .timeLimit(.minutes(10)))
 struct NGHTTPTests {
     @Test("nghttp: ten requests over one connection", arguments: ["http1", "http2"])
     func nghttp(version: String) async throws {

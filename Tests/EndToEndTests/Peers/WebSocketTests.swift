@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// Python's websockets on both sides.
-@Suite("WebSocket", .serialized, .timeLimit(.minutes(3)))
+@Suite("WebSocket", .serialized, .timeLimit(.minutes(10)))
 struct WebSocketTests {
     private static let allowed = "    websocket: true\n"
 

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// The commands that ask a vault, or look at its configuration.
-@Suite("Vault commands", .serialized, .timeLimit(.minutes(5)))
+@Suite("Vault commands", .serialized, .timeLimit(.minutes(10)))
 struct VaultCommandTests {
     @Test("secrets are set from files, listed without their values, and deleted")
     func secrets() async throws {

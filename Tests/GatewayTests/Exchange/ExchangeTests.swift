@@ -4,7 +4,7 @@ import Testing
 
 @testable import Gateway
 
-@Suite("Exchange", .timeLimit(.minutes(2)))
+@Suite("Exchange", .timeLimit(.minutes(10)))
 struct ExchangeTests {
     /// Runs `body` and stops the bench, whatever comes.
     private func with(

@@ -7,7 +7,7 @@ import Testing
 /// Backends that speak HTTP/2 badly, or say no.
 ///
 /// All bytes they send are below 128, as the script's text needs.
-@Suite("Exchange with HTTP/2 backends", .timeLimit(.minutes(2)))
+@Suite("Exchange with HTTP/2 backends", .timeLimit(.minutes(10)))
 struct HTTP2BackendTests {
     private static func frame(
         _ type: UInt8, _ flags: UInt8 = 0, stream: UInt8 = 0, _ payload: String = ""
