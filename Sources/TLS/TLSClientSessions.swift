@@ -35,14 +35,22 @@ internal import Cryptography
         guard self.owed >= 1 else { return }
         self.owed -= 1
         guard let session = unsafe self.sessions.last else { return }
-        // Takes a reference of its own (SSL_set_session(3)).
-        guard unsafe SSL_set_session(ssl, session) == 1 else { return OpenSSLErrorQueue.clear() }
-        self.offered += 1
         let isUsedOnce = unsafe SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION
-        if unsafe isUsedOnce && self.sessions.count > 1 {
-            unsafe self.sessions.removeLast()
-            unsafe SSL_SESSION_free(session)
+        let isLast = self.count == 1
+        // OpenSSL resumes no more by a session whose connection got the next ticket; those that begin
+        // before it comes need the last one too, so that what is offered is a copy of it.
+        guard let offer = unsafe isUsedOnce && isLast ? SSL_SESSION_dup(session) : session else {
+            return OpenSSLErrorQueue.clear()
         }
+        // Takes a reference of its own (SSL_set_session(3)).
+        if unsafe SSL_set_session(ssl, offer) == 1 {
+            self.offered += 1
+        } else {
+            OpenSSLErrorQueue.clear()
+        }
+        guard isUsedOnce else { return }
+        if !isLast { unsafe self.sessions.removeLast() }
+        unsafe SSL_SESSION_free(offer)
     }
 
     /// Takes over a reference to a session that a server granted.

@@ -48,14 +48,15 @@ final class TLSPair {
 
     init(
         server: TLSServerConfiguration, client: TLSClientConfiguration,
-        ticketKeys: TLSTicketKeys = TLSTicketKeys()
+        ticketKeys: TLSTicketKeys = TLSTicketKeys(), sessions: TLSClientSessions? = nil
     ) throws {
         self.resources = try TLSWorkerResources()
         self.serverHandler = TLSHandler(
             server: try TLSServerContext(
                 server, resources: self.resources, ticketKeys: ticketKeys), counters: self.counters)
         self.clientHandler = TLSHandler(
-            client: try TLSClientContext(client, resources: self.resources),
+            client: try TLSClientContext(
+                client, resources: self.resources, sessions: sessions),
             counters: TLSCounters())
         try self.server.pipeline.syncOperations.addHandlers([
             self.serverHandler, self.serverRecorder,

@@ -47,10 +47,11 @@ final class RawClient: Sendable {
     ) async throws -> RawClient {
         let configuration = TLSClientConfiguration(
             trustRoots: root, identity: identity, peer: .dnsName(serverName ?? "127.0.0.1"),
-            alpn: alpn)
+            alpn: alpn, handshakeTimeoutMilliseconds: 120_000)
         let context = try TLSClientContext(configuration, resources: TestLoop.resources.get())
         let received = Watched(Received())
         let channel = try await ClientBootstrap(group: TestLoop.eventLoop)
+            .connectTimeout(.seconds(60))
             .channelOption(.allowRemoteHalfClosure, value: true)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelInitializer { channel in
