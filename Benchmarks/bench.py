@@ -25,7 +25,7 @@ from load import BODY_BYTES, LARGE_BYTES, Load
 from peers import installed_peers
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-ROWS = ["h1-h1", "h1-h2", "h2-h1", "h2-h2", "sse", "body-1m", "handshake-full",
+ROWS = ["h1-h1", "h1-h2", "h2-h1", "h2-h2", "sse", "body-1m", "flood", "handshake-full",
         "handshake-resumed", "start", "idle", "load"]
 # Answers a p99.9 needs, and a few more.
 LATENCIES = 10_500
@@ -103,6 +103,7 @@ class Bench:
             self.alternate(rows.EventStreams(fleet, root, events.port, self.short))
         self.alternate(rows.LargeBodies(http1, self.loads(http1, LARGE_BYTES, "/upload"),
                                         self.loads(http1, path="/large"), self.seconds / 2))
+        self.alternate(rows.Floods(self.folder, http1, root, self.loads(http1), self.seconds))
         self.alternate(rows.HandshakeCost(http1, self.loads(http1), False, self.seconds / 2),
                        rows.HandshakeCost(http1, self.loads(http1), True, self.seconds / 2))
         self.alternate(rows.Start(http1))

@@ -8,6 +8,7 @@ import statistics
 import time
 
 from events import EVENTS, EventClient
+from floods import KINDS, Flood
 from load import (BODY_BYTES, LARGE_BYTES, UNHURRIED, IdleConnections, LoadTester, OpenStreams,
                   children_processor_seconds, percentiles, quantile)
 from servers import (GATEWAY_PROCESSOR, LOAD_PROCESSOR, SCOREGATE, Server, free_port,
@@ -33,6 +34,8 @@ FIGURES = {
     "events_coalesced_per_thousand": ("1", False),
     "request_bytes_per_cpu_second": ("B/s", True),
     "answer_bytes_per_cpu_second": ("B/s", True),
+    "latency_p99_us": ("µs", False),
+    **{f"latency_p99_times_under_{kind}_flood": ("1", False) for kind in KINDS},
     "handshakes_per_cpu_second": ("1/s", True),
     "resident_bytes_per_connection": ("B", False),
     "resident_bytes_per_stream": ("B", False),
@@ -149,6 +152,33 @@ class LargeBodies:
             processor = gateway.server.processor_seconds() - before
             answer[f"{figure}_bytes_per_cpu_second"] = requests * LARGE_BYTES / processor
         return answer
+
+
+class Floods:
+    """Latency of well-behaved clients at a fixed rate, and how many times that is while one other
+    client floods the gateway over HTTP/2."""
+
+    row = "flood"
+
+    def __init__(self, folder, gateways, root, loads, seconds):
+        self.folder, self.gateways, self.root = folder, gateways, root
+        self.loads, self.seconds = loads, seconds
+
+    def measure(self, gateway):
+        load = self.loads[gateway.name]
+        quiet = load.at_rate(gateway.port, self.rate, self.seconds)["latency_p99"]
+        answer = {"latency_p99_us": quiet}
+        for kind in KINDS:
+            flood = Flood(self.folder, self.root, gateway.port, gateway.key, kind)
+            try:
+                flooded = load.at_rate(gateway.port, self.rate, self.seconds)["latency_p99"]
+            finally:
+                flood.stop()
+            answer[f"latency_p99_times_under_{kind}_flood"] = flooded / quiet
+        return answer
+
+    # Requests a second: little for every gateway here.
+    rate = 500
 
 
 class HandshakeCost:

@@ -39,17 +39,16 @@ enum Listener {
                         AcceptGate(worker: worker.value))
                 }
             }
-            .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try worker.value.accept(channel, listener: listener)
                 }
             }
         guard case .unixDomainSocket = address else {
+            // TCP_NODELAY is NIO's default for a listening socket, and accepted ones inherit it (tcp(7)).
             return
                 try await bootstrap
                 .serverChannelOption(.socketOption(.init(rawValue: SO_REUSEPORT)), value: 1)
-                .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
                 .bind(to: address).get()
         }
         return try await bootstrap.bind(to: address).get()

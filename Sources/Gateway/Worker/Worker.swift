@@ -125,6 +125,8 @@ extension Worker {
         let configuration = self.snapshot.configuration
         let settings = configuration.listeners[listener]
         let pipeline = channel.pipeline.syncOperations
+        // Here and not by the bootstrap, which makes futures of them.
+        try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)
         try channel.syncOptions?.setOption(.recvAllocator, value: self.loop.tls.receiveBuffer)
         var proxy: ProxyProtocolHandler?
         if settings.proxyProtocol != .none {
