@@ -16,6 +16,12 @@ final class HTTP2ServerFuzz {
 
     /// The first byte says how large the pieces are.
     func feed(_ bytes: [UInt8]) {
+        let session = Remembered<HTTP2Session>()
+        self.feed(bytes, session)
+        require(session.object == nil, "a session is left behind")
+    }
+
+    private func feed(_ bytes: [UInt8], _ session: Remembered<HTTP2Session>) {
         guard bytes.count > 1, let piece = bytes.first.map({ Int($0) + 1 }) else { return }
         var receivers: [CountingReceiver] = []
         let connection = HTTP2ServerConnection(
@@ -27,6 +33,7 @@ final class HTTP2ServerFuzz {
             return receiver
         }
         guard let connection else { return }
+        session.object = connection.session
         let channel = EmbeddedChannel(loop: self.loop)
         guard (try? channel.pipeline.syncOperations.addHandler(connection)) != nil,
             (try? channel.connect(to: SocketAddress(unixDomainSocketPath: "/fuzz")).wait()) != nil
@@ -64,6 +71,12 @@ final class HTTP2ClientFuzz {
 
     /// The first byte says how large the pieces are.
     func feed(_ bytes: [UInt8]) {
+        let session = Remembered<HTTP2Session>()
+        self.feed(bytes, session)
+        require(session.object == nil, "a session is left behind")
+    }
+
+    private func feed(_ bytes: [UInt8], _ session: Remembered<HTTP2Session>) {
         guard bytes.count > 1, let piece = bytes.first.map({ Int($0) + 1 }) else { return }
         // The connection does not come from the pool, which must open none for having one less.
         var limits = PoolLimits()
@@ -74,6 +87,7 @@ final class HTTP2ClientFuzz {
         let connection = HTTP2ClientConnection(
             loop: self.context, limits: .response, pool: pool, isEncrypted: false)
         guard let connection else { return }
+        session.object = connection.session
         let channel = EmbeddedChannel(loop: self.loop)
         guard (try? channel.pipeline.syncOperations.addHandler(connection)) != nil,
             (try? channel.connect(to: SocketAddress(unixDomainSocketPath: "/fuzz")).wait()) != nil
@@ -100,6 +114,11 @@ final class HTTP2ClientFuzz {
             require(receiver.ends == 1, "a response ended \(receiver.ends) times")
         }
     }
+}
+
+/// An object, as long as somebody else holds it.
+private final class Remembered<Object: AnyObject> {
+    weak var object: Object?
 }
 
 /// What we send is frames, whole ones, whatever the peer sent.

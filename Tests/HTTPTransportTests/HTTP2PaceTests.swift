@@ -12,6 +12,7 @@ struct HTTP2PaceTests {
         let channel = EmbeddedChannel()
         let context: LoopContext
         var receivers: [EchoReceiver] = []
+        private(set) weak var connection: HTTP2ServerConnection?
         private var streams: UInt8 = 0
 
         /// `settings` are the payload of the client's SETTINGS.
@@ -27,6 +28,7 @@ struct HTTP2PaceTests {
                         self.receivers.append(receiver)
                         return receiver
                     }))
+            self.connection = connection
             try self.channel.pipeline.syncOperations.addHandler(connection)
             try self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
             try self.send(
@@ -120,6 +122,25 @@ struct HTTP2PaceTests {
         // nghttp2 has the address of the stream's object, which need not be there any more.
         #expect(!stream.isDeferred)
         bench.stop()
+    }
+
+    @Test(
+        "a connection leaves nothing behind, wherever in a request it ends",
+        arguments: [[0], [1], [4], [5], [0, 9], [4, 0]])
+    func leavesNothing(_ frames: [UInt8]) throws {
+        let bench = try Bench()
+        weak let session = bench.connection?.session
+        #expect(session != nil)
+        try bench.request("/hang", flags: frames[0])
+        // An error of the connection: too many CONTINUATION frames, or DATA on no stream.
+        if frames.count > 1 {
+            let id: UInt8 = frames[1] == 9 ? 1 : 0
+            for _ in 0..<200 { try bench.send(Bench.frame(frames[1], 0, id, [0, 1, 97, 1, 98])) }
+        }
+        bench.stop()
+        bench.receivers = []
+        #expect(bench.connection == nil)
+        #expect(session == nil)
     }
 
     @Test("a head that never ends closes the connection after the head's time")

@@ -25,7 +25,7 @@ package final class HTTP2ClientConnection: ChannelInboundHandler {
     private let pool: HTTP2ConnectionPool
     /// Whether TLS comes first.
     let isEncrypted: Bool
-    private let session: HTTP2Session
+    let session: HTTP2Session
     let output: HTTP2Output
     private let timer: DeadlineTimer
     private var channelContext: ChannelHandlerContext?
@@ -254,7 +254,7 @@ extension HTTP2ClientConnection {
         case .open, .closing: break
         }
         self.phase = .closed
-        self.session.owner = nil
+        self.session.abandon()
         self.timer.invalidate()
         // Out of the pool first: who asks again must not get this one.
         self.pool.connectionClosed(self)

@@ -26,7 +26,7 @@ package final class HTTP2ServerConnection: ChannelInboundHandler, ServerConnecti
     private let isEncrypted: Bool
     private let timer: DeadlineTimer
     private let receiverMaker: (HTTP2ServerStream) -> any RequestReceiver
-    private let session: HTTP2Session
+    let session: HTTP2Session
     let output: HTTP2Output
     private var channelContext: ChannelHandlerContext?
     private var phase = Phase.open
@@ -205,7 +205,7 @@ extension HTTP2ServerConnection {
 
     private func ended() {
         self.phase = .closed
-        self.session.owner = nil
+        self.session.abandon()
         self.timer.invalidate()
         let streams = self.streams + self.spare
         self.streams = []

@@ -44,7 +44,7 @@ protocol HTTP2SessionOwner: AnyObject {
     private let session: OpaquePointer
     /// What the session's objects lie in.
     private let memory: HTTP2Memory
-    /// Cleared when the connection is over: nothing is called any more then.
+    /// Cleared by ``abandon()``: nothing is called any more then.
     var owner: (any HTTP2SessionOwner)?
     /// Fields on their way to nghttp2.
     let fields: HTTP2Fields
@@ -83,6 +83,14 @@ protocol HTTP2SessionOwner: AnyObject {
     }
 
     deinit { unsafe nghttp2_session_del(self.session) }
+
+    /// Calls nobody any more, and lets go of the streams, which hold the session in turn: there may be
+    /// one whose fields have not ended.
+    func abandon() {
+        self.owner = nil
+        self.reading = nil
+        self.unblocked = []
+    }
 
     /// Announces our settings and opens the connection's window.
     ///
