@@ -13,6 +13,8 @@ from load import OpenStreams, frame
 from servers import LOAD_PROCESSOR, Server, client_context, connect
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"")
+# Another network than that of the well-behaved clients.
+SOURCE = "127.0.1.1"
 # Frames in a write, and how many writes a connection gets at most: stream numbers have an end.
 BATCH, BATCHES = 100, 10_000
 
@@ -68,7 +70,7 @@ class Flood:
 def flood(port, context, block, make):
     """One connection, until the server ends it."""
     try:
-        with connect(port, context) as connection:
+        with connect(port, context, source=SOURCE) as connection:
             connection.sendall(PREFACE)
             connection.settimeout(1.0)
             for batch in range(BATCHES):

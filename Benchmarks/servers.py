@@ -146,10 +146,10 @@ def client_context(root):
     return context
 
 
-def connect(port, context, timeout=5.0, session=None):
-    plain = socket.create_connection(("127.0.0.1", port), timeout)
+def connect(port, context, timeout=5.0, source=None):
+    plain = socket.create_connection(("127.0.0.1", port), timeout, source and (source, 0))
     try:
-        return context.wrap_socket(plain, server_hostname="localhost", session=session)
+        return context.wrap_socket(plain, server_hostname="localhost")
     except BaseException:
         plain.close()
         raise

@@ -42,6 +42,11 @@ final class MetricsShard {
     /// By ``AcceptObstacle``'s raw value.
     var acceptPauses = [Int](repeating: 0, count: AcceptObstacle.allCases.count)
     var cutHandshakes = 0
+    /// HTTP/2 clients sent away for what they overdid.
+    var floods = 0
+    /// Connections made to wait, or refused, because their network had floods.
+    var delayedConnections = 0
+    var refusedConnections = 0
     /// Of those whose handshake is done, the ones that agreed on HTTP/2.
     var acceptedHTTP2Connections = 0
     var accessLogDrops = 0

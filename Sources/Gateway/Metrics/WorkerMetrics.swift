@@ -11,6 +11,9 @@ struct WorkerMetrics: Sendable {
     let acceptPauses: [Int]
     let handshakesInProgress: Int
     let cutHandshakes: Int
+    let floods: Int
+    let delayedConnections: Int
+    let refusedConnections: Int
     let acceptedHTTP2Connections: Int
     let accessLogDrops: Int
     let clientHandshakes: HandshakeCounts
@@ -39,6 +42,9 @@ struct WorkerMetrics: Sendable {
         self.acceptPauses = shard.acceptPauses
         self.handshakesInProgress = worker.loop.tls.handshakes.count
         self.cutHandshakes = shard.cutHandshakes
+        self.floods = shard.floods
+        self.delayedConnections = shard.delayedConnections
+        self.refusedConnections = shard.refusedConnections
         self.acceptedHTTP2Connections = shard.acceptedHTTP2Connections
         self.accessLogDrops = shard.accessLogDrops
         self.clientHandshakes = HandshakeCounts(shard.tls)
@@ -124,6 +130,9 @@ struct MetricsSum {
     private var acceptPauses = [Int](repeating: 0, count: AcceptObstacle.allCases.count)
     private var handshakesInProgress = 0
     private var cutHandshakes = 0
+    private var floods = 0
+    private var delayedConnections = 0
+    private var refusedConnections = 0
     private var acceptedHTTP2 = 0
     private var accessLogDrops = 0
     private var client = HandshakeCounts()
@@ -140,6 +149,9 @@ struct MetricsSum {
         for (index, count) in worker.acceptPauses.enumerated() { self.acceptPauses[index] += count }
         self.handshakesInProgress += worker.handshakesInProgress
         self.cutHandshakes += worker.cutHandshakes
+        self.floods += worker.floods
+        self.delayedConnections += worker.delayedConnections
+        self.refusedConnections += worker.refusedConnections
         self.acceptedHTTP2 += worker.acceptedHTTP2Connections
         self.accessLogDrops += worker.accessLogDrops
         self.client.add(worker.clientHandshakes)
@@ -180,6 +192,16 @@ struct MetricsSum {
             "gateway_tls_handshakes_cut_total",
             "Clients' handshakes that stood still while others waited, and were ended.",
             [([], self.cutHandshakes)])
+        text.counter(
+            "gateway_http2_floods_total", "HTTP/2 clients sent away for what they overdid.",
+            [([], self.floods)])
+        text.counter(
+            "gateway_flood_limited_connections_total",
+            "Connections made to wait, or refused, because their network had many floods.",
+            [
+                ([("result", "delayed")], self.delayedConnections),
+                ([("result", "refused")], self.refusedConnections),
+            ])
         text.counter(
             "gateway_http2_connections_accepted_total",
             "Client connections that agreed on HTTP/2.", [([], self.acceptedHTTP2)])

@@ -27,6 +27,7 @@ final class Worker {
     /// As of the last housekeeping: the original is behind a lock.
     private var health = StateHealth.ready
     private var failureLimiter = AuthenticationFailureLimiter()
+    private var floodLimiter = FloodLimiter()
     /// The way to the sealed log; nil if there is none.
     let recorder: Recorder?
     private let accessLog: AccessLog?
@@ -120,20 +121,58 @@ final class Worker {
 // MARK: - Connections
 
 extension Worker {
-    /// Makes a client's connection ready: PROXY header where the listener has one, TLS, HTTP.
+    /// Takes in a client's connection; its handshake may have to wait for a while.
     func accept(_ channel: any Channel, listener: Int) throws {
-        let configuration = self.snapshot.configuration
-        let settings = configuration.listeners[listener]
-        let pipeline = channel.pipeline.syncOperations
         // Here and not by the bootstrap, which makes futures of them.
         try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)
         try channel.syncOptions?.setOption(.recvAllocator, value: self.loop.tls.receiveBuffer)
+        self.metrics.connections += 1
+        self.metrics.acceptedConnections += 1
+        self.connections[ObjectIdentifier(channel)] = PendingConnection(channel: channel)
+        self.budget.opened()
+        channel.closeFuture.assumeIsolated().whenComplete { _ in
+            self.budget.closed()
+            self.metrics.connections -= 1
+            self.connections[ObjectIdentifier(channel)] = nil
+        }
+        if self.isDraining { channel.close(promise: nil) }
+        if self.floodLimiter.isNeeded, try self.holdBack(channel, listener: listener) { return }
+        try self.makeReady(channel, listener: listener)
+    }
+
+    /// Lets a connection of a network with floods wait for its turn; false if it need not.
+    private func holdBack(_ channel: any Channel, listener: Int) throws -> Bool {
+        guard let source = Self.source(of: channel) else { return false }
+        guard let delay = self.floodLimiter.delay(source: source, now: .now()) else {
+            self.metrics.refusedConnections += 1
+            channel.close(promise: nil)
+            return true
+        }
+        if delay == .zero { return false }
+        self.metrics.delayedConnections += 1
+        try channel.syncOptions?.setOption(.autoRead, value: false)
+        self.loop.eventLoop.assumeIsolated().scheduleTask(in: delay) {
+            guard channel.isActive else { return }
+            do {
+                try self.makeReady(channel, listener: listener)
+                try channel.syncOptions?.setOption(.autoRead, value: true)
+            } catch {
+                channel.close(promise: nil)
+            }
+        }
+        return true
+    }
+
+    /// Gives a connection what it needs: PROXY header where the listener has one, TLS, HTTP.
+    private func makeReady(_ channel: any Channel, listener: Int) throws {
+        let configuration = self.snapshot.configuration
+        let settings = configuration.listeners[listener]
+        let pipeline = channel.pipeline.syncOperations
         var proxy: ProxyProtocolHandler?
         if settings.proxyProtocol != .none {
             let handler = ProxyProtocolHandler(
                 version: settings.proxyProtocol, loop: self.loop,
-                isTrusted: channel.remoteAddress?.ipAddress.flatMap { IPAddress($0) }
-                    .map { configuration.trusts($0) } ?? false)
+                isTrusted: Self.source(of: channel).map { configuration.trusts($0) } ?? false)
             try pipeline.addHandler(handler)
             proxy = handler
         }
@@ -144,7 +183,9 @@ extension Worker {
         let selection = ProtocolSelection { name in
             // Made with the first request: many connections end with their handshake.
             var known: ClientConnection?
-            return self.makeConnection(channel, contexts, isHTTP2: name == "h2") {
+            return self.makeConnection(
+                channel, contexts, isHTTP2: name == "h2", isProxied: proxy != nil
+            ) {
                 if let known { return known }
                 let client = ClientConnection(
                     channel: channel, proxied: proxy?.source, tls: tls, snapshot: self.snapshot)
@@ -153,16 +194,19 @@ extension Worker {
             }
         }
         try pipeline.addHandler(selection)
-        self.metrics.connections += 1
-        self.metrics.acceptedConnections += 1
-        self.connections[ObjectIdentifier(channel)] = PendingConnection(channel: channel)
-        if self.isDraining { channel.close(promise: nil) }
-        self.budget.opened()
-        channel.closeFuture.assumeIsolated().whenComplete { _ in
-            self.budget.closed()
-            self.metrics.connections -= 1
-            self.connections[ObjectIdentifier(channel)] = nil
-        }
+    }
+
+    /// Who is at the other end of TCP; nil for a Unix socket.
+    private static func source(of channel: any Channel) -> IPAddress? {
+        channel.remoteAddress?.ipAddress.flatMap { IPAddress($0) }
+    }
+
+    /// Counts a client that was sent away for flooding.
+    private func flooded(_ channel: any Channel, isProxied: Bool) {
+        self.metrics.floods += 1
+        // Behind a proxy, that is where to slow somebody down: all come from its address.
+        guard !isProxied, let source = Self.source(of: channel) else { return }
+        self.floodLimiter.recordFlood(source: source, now: .now())
     }
 
     /// Why no connection may be accepted now; nil if one may.
@@ -196,7 +240,7 @@ extension Worker {
 
     /// The connection of the version that TLS agreed on.
     private func makeConnection(
-        _ channel: any Channel, _ contexts: WorkerContexts, isHTTP2: Bool,
+        _ channel: any Channel, _ contexts: WorkerContexts, isHTTP2: Bool, isProxied: Bool,
         client: @escaping () -> ClientConnection
     ) -> (any ChannelHandler)? {
         let connection: any ServerConnection & ChannelHandler
@@ -204,6 +248,7 @@ extension Worker {
             guard
                 let http2 = HTTP2ServerConnection(
                     loop: self.loop, limits: contexts.limits, timeouts: contexts.timeouts,
+                    flooded: { self.flooded(channel, isProxied: isProxied) },
                     makeReceiver: { self.makeExchange(client(), $0) })
             else { return nil }
             self.metrics.acceptedHTTP2Connections += 1

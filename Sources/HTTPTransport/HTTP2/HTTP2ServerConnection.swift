@@ -26,6 +26,7 @@ package final class HTTP2ServerConnection: ChannelInboundHandler, ServerConnecti
     private let isEncrypted: Bool
     private let timer: DeadlineTimer
     private let receiverMaker: (HTTP2ServerStream) -> any RequestReceiver
+    private let flooded: () -> Void
     let session: HTTP2Session
     let output: HTTP2Output
     private var channelContext: ChannelHandlerContext?
@@ -54,10 +55,12 @@ package final class HTTP2ServerConnection: ChannelInboundHandler, ServerConnecti
     ///   - limits: What a request may bring.
     ///   - timeouts: How long it waits for the client.
     ///   - isEncrypted: Whether TLS comes first, so that the scheme is `https`.
+    ///   - flooded: Called if the client is sent away for what it overdid, once.
     ///   - makeReceiver: Called for each stream object; the receiver gets the requests of all streams
     ///     the object serves, one after the other.
     package init?(
         loop: LoopContext, limits: HTTPLimits, timeouts: ServerTimeouts, isEncrypted: Bool = true,
+        flooded: @escaping () -> Void = {},
         makeReceiver: @escaping (any ServerStream) -> any RequestReceiver
     ) {
         guard let session = HTTP2Session(isServer: true, loop: loop) else {
@@ -69,6 +72,7 @@ package final class HTTP2ServerConnection: ChannelInboundHandler, ServerConnecti
         self.isEncrypted = isEncrypted
         self.timer = DeadlineTimer(wheel: loop.deadlines)
         self.receiverMaker = { makeReceiver($0) }
+        self.flooded = flooded
         self.session = session
         self.output = HTTP2Output(loop: loop, session: session, isServer: true)
         let now = NIODeadline.now()
@@ -341,6 +345,11 @@ extension HTTP2ServerConnection: HTTP2SessionOwner {
         case .open, .closing:
             self.phase = .discarding(remaining: Self.maximumDiscardedBytes)
             self.timer.set(.now() + Self.discardTime)
+            if self.session.isOverdone {
+                // Who floods is read no further: what is on the way would have to be decrypted.
+                try? channelContext.channel.syncOptions?.setOption(.autoRead, value: false)
+                self.flooded()
+            }
             channelContext.close(mode: .output, promise: nil)
         case .discarding, .closed: break
         }

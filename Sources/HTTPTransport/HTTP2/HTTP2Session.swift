@@ -60,6 +60,8 @@ protocol HTTP2SessionOwner: AnyObject {
     var reading: HTTP2Stream?
     /// Streams that may be given more body since some of theirs left.
     var unblocked: [HTTP2Stream] = []
+    /// Whether the session was ended because its peer did too much of something.
+    private(set) var isOverdone = false
     /// Whether a callback asked to read no further.
     var isPaused = false
 
@@ -261,6 +263,7 @@ protocol HTTP2SessionOwner: AnyObject {
 
     /// Ends the connection with GOAWAY; nothing is read any more.
     func terminate(code: UInt32) {
+        if code == HTTP2ErrorCode.enhanceYourCalm { self.isOverdone = true }
         unsafe nghttp2_session_terminate_session(self.session, code)
     }
 

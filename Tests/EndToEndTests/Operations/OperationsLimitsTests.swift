@@ -63,6 +63,28 @@ struct OperationsLimitsTests {
         }
     }
 
+    @Test("A network whose clients flood is served one new connection after another")
+    func floods() async throws {
+        try await Installation.run(Installation.Setup(workers: 1)) { installation in
+            let key = try await installation.key()
+            let flood = [[UInt8]](repeating: RawFrame(type: 4, stream: 0).bytes, count: 300)
+            for _ in 0..<25 {
+                let client = try await RawClient.connect(
+                    port: installation.gateway.port, root: installation.trustRoot,
+                    serverName: "localhost", alpn: ["h2"])
+                await client.send(RawFrame.start + flood.joined())
+                #expect(await client.untilClosed() != nil)
+                #expect(client.frames.last { $0.type == 7 }?.code == 11)
+            }
+            #expect(try await installation.status(key) == 200)
+            let metrics = try await installation.admin("/metrics").body
+            #expect(metrics.contains("gateway_http2_floods_total 25\n"))
+            let limited = #"gateway_flood_limited_connections_total{result="#
+            #expect(!metrics.contains(limited + #""delayed"} 0\#n"#))
+            #expect(metrics.contains(limited + #""refused"} 0\#n"#))
+        }
+    }
+
     @Test("Out of file descriptors it waits without spinning, and recovers")
     func descriptors() async throws {
         guard isInstalled("prlimit") else { return }
