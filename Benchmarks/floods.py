@@ -52,11 +52,13 @@ KINDS = {kind.__name__: kind for kind in (reset, settings, ping, continuation, e
 
 
 class Flood:
-    """The client as a process of its own, on the load's processor."""
+    """The client as a process of its own, on the load's processor, which it leaves to the load whenever
+    that wants it: elsewhere it would have a machine of its own."""
 
     def __init__(self, folder, root, port, key, kind):
         self.server = Server(f"flood-{kind}", [
-            sys.executable, os.path.abspath(__file__), str(port), root, key, kind],
+            "nice", "-n", "19", sys.executable, os.path.abspath(__file__), str(port), root, key,
+            kind],
             LOAD_PROCESSOR, folder)
 
     def stop(self):

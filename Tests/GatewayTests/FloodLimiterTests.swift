@@ -17,7 +17,7 @@ struct FloodLimiterTests {
         self.other = try #require(IPAddress("198.51.100.1"))
     }
 
-    @Test("twenty floods are forgiven; then connections come one by one, twenty a second")
+    @Test("twenty floods are forgiven; then connections come one by one, two a second")
     func spacing() {
         var limiter = FloodLimiter()
         for _ in 0..<20 { limiter.recordFlood(source: self.source, now: self.start) }
@@ -26,27 +26,27 @@ struct FloodLimiterTests {
         limiter.recordFlood(source: self.source, now: self.start)
         #expect(limiter.isNeeded)
         let delays = (1...3).map { _ in limiter.delay(source: self.neighbour, now: self.start) }
-        #expect(delays == [.milliseconds(50), .milliseconds(100), .milliseconds(150)])
+        #expect(delays == [.milliseconds(500), .seconds(1), .milliseconds(1500)])
         // Who comes late waits no longer than until its turn.
-        let later = self.start + .milliseconds(180)
+        let later = self.start + .milliseconds(1980)
         #expect(limiter.delay(source: self.source, now: later) == .milliseconds(20))
-        #expect(limiter.delay(source: self.source, now: self.start + .seconds(1)) == .zero)
+        #expect(limiter.delay(source: self.source, now: self.start + .seconds(4)) == .zero)
         #expect(limiter.delay(source: self.other, now: self.start) == .zero)
     }
 
-    @Test("no more than forty wait; ten seconds after the last flood all is forgotten")
+    @Test("no more than ten wait; ten seconds after the last flood all is forgotten")
     func bounds() {
         var limiter = FloodLimiter()
         for _ in 0..<21 { limiter.recordFlood(source: self.source, now: self.start) }
         let delays = (0..<50).map { _ in limiter.delay(source: self.source, now: self.start) }
-        #expect(delays.prefix(40).allSatisfy { $0 != nil })
-        #expect(delays.suffix(10).allSatisfy { $0 == nil })
+        #expect(delays.prefix(10).allSatisfy { $0 != nil })
+        #expect(delays.suffix(40).allSatisfy { $0 == nil })
         let last = self.start + .seconds(1)
         limiter.recordFlood(source: self.source, now: last)
         for _ in 0..<5 { limiter.recordFlood(source: self.source, now: last) }
         #expect(limiter.delay(source: self.source, now: last + .seconds(9)) == .zero)
         #expect(
-            limiter.delay(source: self.source, now: last + .seconds(9)) == .milliseconds(50))
+            limiter.delay(source: self.source, now: last + .seconds(9)) == .milliseconds(500))
         #expect(limiter.delay(source: self.source, now: last + .seconds(11)) == .zero)
         #expect(!limiter.isNeeded)
     }
@@ -61,7 +61,7 @@ struct FloodLimiterTests {
         // Of the first a place is kept, of the last there was none left.
         let first = try #require(IPAddress("10.0.0.1"))
         let last = try #require(IPAddress("10.11.183.1"))
-        #expect(limiter.delay(source: first, now: self.start) == .milliseconds(50))
+        #expect(limiter.delay(source: first, now: self.start) == .milliseconds(500))
         #expect(limiter.delay(source: last, now: self.start) == .zero)
     }
 }

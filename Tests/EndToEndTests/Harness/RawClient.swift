@@ -31,11 +31,12 @@ final class RawClient: Sendable {
     /// goes before TLS, as a proxy's header does.
     static func connect(
         port: Int, root: String, serverName: String? = nil, identity: TLSCertificateFiles? = nil,
-        alpn: [String] = ["http/1.1"], preface: [UInt8] = [], readsAtOnce: Bool = true
+        alpn: [String] = ["http/1.1"], preface: [UInt8] = [], readsAtOnce: Bool = true,
+        source: String = "127.0.0.1"
     ) async throws -> RawClient {
         let client = try await self.begin(
             port: port, root: root, serverName: serverName, identity: identity, alpn: alpn,
-            preface: preface, readsAtOnce: readsAtOnce)
+            preface: preface, readsAtOnce: readsAtOnce, source: source)
         await client.received.wait { $0.hasHandshake || $0.isClosed }
         return client
     }
@@ -43,7 +44,8 @@ final class RawClient: Sendable {
     /// Connects without waiting for more than TCP.
     static func begin(
         port: Int, root: String, serverName: String? = nil, identity: TLSCertificateFiles? = nil,
-        alpn: [String] = ["http/1.1"], preface: [UInt8] = [], readsAtOnce: Bool = true
+        alpn: [String] = ["http/1.1"], preface: [UInt8] = [], readsAtOnce: Bool = true,
+        source: String = "127.0.0.1"
     ) async throws -> RawClient {
         let configuration = TLSClientConfiguration(
             trustRoots: root, identity: identity, peer: .dnsName(serverName ?? "127.0.0.1"),
@@ -51,6 +53,7 @@ final class RawClient: Sendable {
         let context = try TLSClientContext(configuration, resources: TestLoop.resources.get())
         let received = Watched(Received())
         let channel = try await ClientBootstrap(group: TestLoop.eventLoop)
+            .bind(to: SocketAddress(ipAddress: source, port: 0))
             .connectTimeout(.seconds(60))
             .channelOption(.allowRemoteHalfClosure, value: true)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
