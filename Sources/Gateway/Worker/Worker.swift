@@ -135,7 +135,7 @@ extension Worker {
             self.metrics.connections -= 1
             self.connections[ObjectIdentifier(channel)] = nil
         }
-        if self.isDraining { channel.close(promise: nil) }
+        guard !self.isDraining else { return channel.close(promise: nil) }
         if self.floodLimiter.isNeeded, try self.holdBack(channel, listener: listener) { return }
         try self.makeReady(channel, listener: listener)
     }
@@ -205,7 +205,9 @@ extension Worker {
     private func flooded(_ channel: any Channel, isProxied: Bool) {
         self.metrics.floods += 1
         // Behind a proxy, that is where to slow somebody down: all come from its address.
-        guard !isProxied, let source = Self.source(of: channel) else { return }
+        guard !isProxied, let source = Self.source(of: channel),
+            !self.snapshot.configuration.trusts(source)
+        else { return }
         self.floodLimiter.recordFlood(source: source, now: .now())
     }
 
