@@ -9,6 +9,9 @@ package struct SegmentScan: Equatable, Sendable {
     package let name: SegmentName
     /// Whether its last frame says it is final and nothing follows.
     package let isFinal: Bool
+    /// Whether no frame but those that name other segments is whole: then it is not sure that all of
+    /// those are there, for what comes after them is written once they are durable.
+    package let hasNamesOnly: Bool
     /// Frames that are whole, bytes up to their end, the chain's head after them, what follows.
     package let found: RecoveryPayload
     /// The number the next entry has, as far as frame headers tell; nil where no frame is whole.
@@ -24,9 +27,10 @@ package struct SegmentScan: Equatable, Sendable {
         let reader = try Self.reader(of: source, name, streamID, ciphers)
         var isFinal = false
         var isEnd = false
+        var hasNamesOnly = true
         while let reader, !isEnd {
             switch try reader.next() {
-            case .frame: break
+            case .frame(let frame): hasNamesOnly = hasNamesOnly && frame.type == .recovery
             case .end(let fault):
                 isFinal = fault == nil
                 isEnd = true
@@ -34,6 +38,7 @@ package struct SegmentScan: Equatable, Sendable {
         }
         let validBytes = reader?.validBytes ?? 0
         self.isFinal = isFinal
+        self.hasNamesOnly = hasNamesOnly
         self.nextSequence = reader?.nextSequence
         self.found = RecoveryPayload(
             segmentID: name.segmentID, frames: reader?.frames ?? 0,

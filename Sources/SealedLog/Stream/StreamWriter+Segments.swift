@@ -104,9 +104,8 @@ extension StreamWriter {
                 self.previous = (name, scan.found.head)
             }
             if mustName, !scan.isFinal { self.recoveries.append(scan.found) }
-            // With at most one frame it is not sure that the frame that names the segment before
-            // became durable.
-            mustName = mustName && !scan.isFinal && scan.found.frames < 2
+            // Where nothing follows the frames that name segments before, some of them may be missing.
+            mustName = mustName && !scan.isFinal && scan.hasNamesOnly
             sequence = sequence ?? scan.nextSequence
         }
         self.nextSequence = sequence ?? 0
