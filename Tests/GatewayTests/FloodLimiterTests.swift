@@ -49,6 +49,11 @@ struct FloodLimiterTests {
             limiter.delay(source: self.source, now: last + .seconds(9)) == .milliseconds(500))
         #expect(limiter.delay(source: self.source, now: last + .seconds(11)) == .zero)
         #expect(!limiter.isNeeded)
+        // Also where the network that flooded never comes back.
+        for _ in 0..<21 { limiter.recordFlood(source: self.source, now: last + .seconds(12)) }
+        #expect(limiter.isNeeded)
+        #expect(limiter.delay(source: self.other, now: last + .seconds(23)) == .zero)
+        #expect(!limiter.isNeeded)
     }
 
     @Test("networks in any number take a bounded room")

@@ -17,6 +17,8 @@ struct FloodLimiter {
 
     private var free = FailureBuckets(capacity: Self.floodsPerMinute, sets: Self.setCount)
     private var penalties: [UInt128: Penalty] = [:]
+    /// When the last of them ends.
+    private var end = NIODeadline.uptimeNanoseconds(0)
 
     /// Whether any network is slowed down.
     var isNeeded: Bool { !self.penalties.isEmpty }
@@ -30,17 +32,16 @@ struct FloodLimiter {
             self.penalties = self.penalties.filter { $0.value.end > now }
             guard self.penalties.count < Self.maximumPenalties else { return }
         }
-        self.penalties[network, default: Penalty(last: now, end: now)].end = now + Self.duration
+        self.end = now + Self.duration
+        self.penalties[network, default: Penalty(last: now, end: now)].end = self.end
     }
 
     /// How long a new connection has to wait for its handshake; nil if it is one too many.
     mutating func delay(source: IPAddress, now: NIODeadline) -> TimeAmount? {
+        // Whoever comes clears what nobody else may come for.
+        if self.end <= now { self.penalties = [:] }
         let network = source.sourceNetwork
-        guard let penalty = self.penalties[network] else { return .zero }
-        guard penalty.end > now else {
-            self.penalties[network] = nil
-            return .zero
-        }
+        guard let penalty = self.penalties[network], penalty.end > now else { return .zero }
         let turn = max(now, penalty.last + Self.spacing)
         guard turn - now <= Self.longestDelay else { return nil }
         self.penalties[network]?.last = turn
