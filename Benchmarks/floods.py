@@ -9,10 +9,9 @@ import os
 import ssl
 import sys
 
-from load import OpenStreams, frame
+from load import HTTP2_PREFACE, frame, head_block
 from servers import LOAD_PROCESSOR, Server, client_context, connect
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"")
 # Another network than that of the well-behaved clients.
 SOURCE = "127.0.1.1"
 # Frames in a write, and how many writes a connection gets at most: stream numbers have an end.
@@ -73,7 +72,7 @@ def flood(port, context, block, make):
     """One connection, until the server ends it."""
     try:
         with connect(port, context, source=SOURCE) as connection:
-            connection.sendall(PREFACE)
+            connection.sendall(HTTP2_PREFACE)
             connection.settimeout(1.0)
             for batch in range(BATCHES):
                 connection.sendall(make(block, 1 + 2 * BATCH * batch))
@@ -97,7 +96,7 @@ def drain(connection):
 def main(port, root, key, kind):
     context = client_context(root)
     context.set_alpn_protocols(["h2"])
-    block = OpenStreams(root, key, "/score", 0).block
+    block = head_block(key, "/score")
     while True:
         flood(int(port), context, block, KINDS[kind])
 

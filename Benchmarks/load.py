@@ -231,18 +231,14 @@ class OpenStreams:
     def __init__(self, root, key, path, connections):
         self.context = client_context(root)
         self.context.set_alpn_protocols(["h2"])
-        fields = {":method": "POST", ":scheme": "https", ":authority": "localhost", ":path": path,
-                  "authorization": f"Bearer {key}", "content-type": "application/json"}
-        # Literals that enter no table (RFC 7541, 6.2.2), all shorter than 127 bytes.
-        self.block = b"".join(bytes([0, len(name)]) + name.encode() + bytes([len(value)])
-                              + value.encode() for name, value in fields.items())
+        self.block = head_block(key, path)
         self.connections, self.open, self.streams = connections, [], 0
 
     def grow(self, port, streams):
         """Opens more until each connection has `streams`; the connections first."""
         while len(self.open) < self.connections:
             connection = connect(port, self.context)
-            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
+            connection.sendall(HTTP2_PREFACE)
             self.open.append(connection)
         for connection in self.open:
             connection.sendall(b"".join(frame(1, 4, 2 * number + 1, self.block)
@@ -276,6 +272,18 @@ def frame(kind, flags, stream, payload):
     """One HTTP/2 frame (RFC 9113, 4.1)."""
     return (len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big")
             + payload)
+
+
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"")
+
+
+def head_block(key, path):
+    """The fields of a scoring request, as HEADERS has them."""
+    fields = {":method": "POST", ":scheme": "https", ":authority": "localhost", ":path": path,
+              "authorization": f"Bearer {key}", "content-type": "application/json"}
+    # Literals that enter no table (RFC 7541, 6.2.2), all shorter than 127 bytes.
+    return b"".join(bytes([0, len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+                    for name, value in fields.items())
 
 
 def quantile(values, q):

@@ -16,12 +16,10 @@ final class HTTP2ServerFuzz {
 
     /// The first byte says how large the pieces are.
     func feed(_ bytes: [UInt8]) {
-        let session = Remembered<HTTP2Session>()
-        self.feed(bytes, session)
-        require(session.object == nil, "a session is left behind")
+        RememberedSession.mustGo { self.feed(bytes, $0) }
     }
 
-    private func feed(_ bytes: [UInt8], _ session: Remembered<HTTP2Session>) {
+    private func feed(_ bytes: [UInt8], _ session: RememberedSession) {
         guard bytes.count > 1, let piece = bytes.first.map({ Int($0) + 1 }) else { return }
         var receivers: [CountingReceiver] = []
         let connection = HTTP2ServerConnection(
@@ -71,12 +69,10 @@ final class HTTP2ClientFuzz {
 
     /// The first byte says how large the pieces are.
     func feed(_ bytes: [UInt8]) {
-        let session = Remembered<HTTP2Session>()
-        self.feed(bytes, session)
-        require(session.object == nil, "a session is left behind")
+        RememberedSession.mustGo { self.feed(bytes, $0) }
     }
 
-    private func feed(_ bytes: [UInt8], _ session: Remembered<HTTP2Session>) {
+    private func feed(_ bytes: [UInt8], _ session: RememberedSession) {
         guard bytes.count > 1, let piece = bytes.first.map({ Int($0) + 1 }) else { return }
         // The connection does not come from the pool, which must open none for having one less.
         var limits = PoolLimits()
@@ -116,9 +112,16 @@ final class HTTP2ClientFuzz {
     }
 }
 
-/// An object, as long as somebody else holds it.
-private final class Remembered<Object: AnyObject> {
-    weak var object: Object?
+/// A session, as long as somebody else holds it.
+private final class RememberedSession {
+    weak var object: HTTP2Session?
+
+    /// Lets `body` remember its session, which must be gone afterwards.
+    static func mustGo(_ body: (RememberedSession) -> Void) {
+        let session = RememberedSession()
+        body(session)
+        require(session.object == nil, "a session is left behind")
+    }
 }
 
 /// What we send is frames, whole ones, whatever the peer sent.

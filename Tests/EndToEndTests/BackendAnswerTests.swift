@@ -265,9 +265,7 @@ struct BackendAnswerTests {
     }
 
     /// Whether the connection that carried a request of this path as its last is closed.
-    static func isClosed(
-        after path: String, _ stage: Stage
-    ) async -> Bool {
+    static func isClosed(after path: String, _ stage: Stage) async -> Bool {
         await stage.backend.connections.wait { connections in
             connections.filter { $0.bytes.containsText(" \(path) HTTP/1.1\r\n") }
                 .allSatisfy(\.isClosed)

@@ -23,8 +23,8 @@ final class ClientConnection {
     let provenToken = ProvenToken()
 
     init(channel: any Channel, proxied: SocketAddress?, tls: TLSHandler, snapshot: Snapshot) {
-        let peer = channel.remoteAddress?.ipAddress.flatMap { IPAddress($0) }
-        let client = proxied?.ipAddress.flatMap { IPAddress($0) } ?? peer
+        let peer = IPAddress(channel.remoteAddress)
+        let client = IPAddress(proxied) ?? peer
         self.address = client
         self.addressText = client.map(\.description) ?? "unix"
         self.forwarded = Self.forwardedFields(self.addressText)
@@ -69,5 +69,13 @@ extension GatewayConfiguration {
     func trusts(_ address: IPAddress?) -> Bool {
         guard let address else { return false }
         return self.trustedProxies.contains { $0.contains(address) }
+    }
+}
+
+extension IPAddress {
+    /// That of one end of a connection; nil for a Unix socket.
+    init?(_ address: SocketAddress?) {
+        guard let address = address?.ipAddress.flatMap({ IPAddress($0) }) else { return nil }
+        self = address
     }
 }

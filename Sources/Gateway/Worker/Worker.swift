@@ -142,7 +142,7 @@ extension Worker {
 
     /// Lets a connection of a network with floods wait for its turn; false if it need not.
     private func holdBack(_ channel: any Channel, listener: Int) throws -> Bool {
-        guard let source = Self.source(of: channel) else { return false }
+        guard let source = IPAddress(channel.remoteAddress) else { return false }
         guard let delay = self.floodLimiter.delay(source: source, now: .now()) else {
             self.metrics.refusedConnections += 1
             channel.close(promise: nil)
@@ -172,7 +172,7 @@ extension Worker {
         if settings.proxyProtocol != .none {
             let handler = ProxyProtocolHandler(
                 version: settings.proxyProtocol, loop: self.loop,
-                isTrusted: Self.source(of: channel).map { configuration.trusts($0) } ?? false)
+                isTrusted: configuration.trusts(IPAddress(channel.remoteAddress)))
             try pipeline.addHandler(handler)
             proxy = handler
         }
@@ -196,16 +196,11 @@ extension Worker {
         try pipeline.addHandler(selection)
     }
 
-    /// Who is at the other end of TCP; nil for a Unix socket.
-    private static func source(of channel: any Channel) -> IPAddress? {
-        channel.remoteAddress?.ipAddress.flatMap { IPAddress($0) }
-    }
-
     /// Counts a client that was sent away for flooding.
     private func flooded(_ channel: any Channel, isProxied: Bool) {
         self.metrics.floods += 1
         // Behind a proxy, that is where to slow somebody down: all come from its address.
-        guard !isProxied, let source = Self.source(of: channel),
+        guard !isProxied, let source = IPAddress(channel.remoteAddress),
             !self.snapshot.configuration.trusts(source)
         else { return }
         self.floodLimiter.recordFlood(source: source, now: .now())
@@ -227,7 +222,7 @@ extension Worker {
         var stalled: [UInt128: [TLSHandler]] = [:]
         for handshake in self.loop.tls.handshakes {
             guard let began = handshake.handshakeBegan, began < longest else { continue }
-            let address = handshake.peerAddress?.ipAddress.flatMap { IPAddress($0) }
+            let address = IPAddress(handshake.peerAddress)
             stalled[address?.sourceNetwork ?? 0, default: []].append(handshake)
         }
         guard let most = stalled.values.max(by: { $0.count < $1.count }) else { return }
