@@ -1,5 +1,6 @@
 internal import HTTPTransport
 internal import NIOCore
+internal import State
 internal import TLS
 
 /// One line of the access log: what a request was and how it ended, never what it carried.
@@ -17,7 +18,7 @@ struct AccessLogLine {
 
     func write(to line: inout JSONLines) {
         let configuration = self.endpoint?.configuration
-        line.time("Time", WallClock.now())
+        line.time("Time", UnixTime.now())
         line.string("Method", self.head.map { $0.method.name } ?? "")
         // What has high business impact is not told by a path or a client's name either.
         let isOpen = configuration?.isHBI != true

@@ -1,5 +1,6 @@
 internal import HTTPTransport
 internal import NIOCore
+internal import State
 
 /// JSON objects, one a line, written straight into a buffer.
 ///
@@ -64,7 +65,7 @@ struct JSONLines {
     }
 
     /// RFC 3339 in UTC, with milliseconds.
-    mutating func time(_ name: StaticString, _ time: WallClock) {
+    mutating func time(_ name: StaticString, _ time: UnixTime) {
         self.begin(name)
         let date = CivilDate(daysSince1970: time.seconds / 86400)
         let second = time.seconds % 86400

@@ -2,6 +2,7 @@ internal import Cryptography
 internal import HTTPTransport
 internal import NIOCore
 internal import SealedLog
+internal import State
 
 /// One worker's way to the sealed log: entries of its exchanges, in batches, to the writer's thread.
 ///
@@ -224,7 +225,7 @@ final class Recorder {
     }
 
     private static var unixNanoseconds: UInt64 {
-        let now = WallClock.now()
+        let now = UnixTime.now()
         return UInt64(now.seconds) * 1_000_000_000 + UInt64(now.nanoseconds)
     }
 

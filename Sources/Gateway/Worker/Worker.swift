@@ -69,7 +69,7 @@ final class Worker {
             let worker = bound.value
             worker.health = worker.stateHealth()
             worker.flushAccessLog()
-            if WallClock.now().milliseconds >= worker.nextKeyExpiry { worker.endUnadmitted() }
+            if UnixTime.milliseconds >= worker.nextKeyExpiry { worker.endUnadmitted() }
         }
     }
 
@@ -102,7 +102,7 @@ final class Worker {
     /// Ends what was let in by a key that is no more, or has expired.
     private func endUnadmitted() {
         guard let keys else { return }
-        let now = WallClock.now().milliseconds
+        let now = UnixTime.milliseconds
         self.nextKeyExpiry = keys.nextExpiry(afterMilliseconds: now)
         for exchange in Array(self.exchanges.values) {
             // By name: the exchange may have begun under a configuration with other numbers. An
@@ -305,7 +305,7 @@ extension Worker {
         guard let field = head.index(of: .authorization), head.count(of: .authorization) == 1 else {
             throw GatewayError(kind: .badAuthorization, source: .downstream, cause: "absent")
         }
-        let now = WallClock.now().milliseconds
+        let now = UnixTime.milliseconds
         let answer = head.withRawBytes(head.fields[field].valueRange) {
             verifier.verify(
                 authorization: $0, endpoint: endpoint.index, in: keys, nowMilliseconds: now,
@@ -380,7 +380,7 @@ extension Worker {
     }
 
     /// Seconds since 1970, for Date fields.
-    var unixSecond: Int { WallClock.now().seconds }
+    var unixSecond: Int { UnixTime.now().seconds }
 
     /// Pools and their backends, for the metrics.
     var backendsByDeployment: [(Deployment, [Backend])] {

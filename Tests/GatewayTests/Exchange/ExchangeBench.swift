@@ -159,17 +159,19 @@ final class ScriptedBackend: Sendable {
     /// A port at which nobody listens, nor will: a socket stays bound to it.
     static func freePort() async throws -> Int {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let isBound = unsafe withUnsafeMutablePointer(to: &address) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                unsafe bind(descriptor, $0, size) == 0 && getsockname(descriptor, $0, &size) == 0
-            }
+        let address = try SocketAddress(ipAddress: "127.0.0.1", port: 0)
+        let bound = unsafe address.withSockAddr { unsafe bind(descriptor, $0, socklen_t($1)) }
+        try #require(bound == 0)
+        // Not by the members of sockaddr_in: which module has them differs from build to build.
+        var name: [UInt16] = Array(repeating: 0, count: 8)
+        var size = socklen_t(name.count * 2)
+        let named = unsafe name.withUnsafeMutableBytes {
+            unsafe getsockname(
+                descriptor, $0.baseAddress?.assumingMemoryBound(to: sockaddr.self), &size)
         }
-        try #require(isBound)
-        return Int(UInt16(bigEndian: address.sin_port))
+        try #require(named == 0)
+        // The port is the second two bytes (ip(7)).
+        return Int(UInt16(bigEndian: name[1]))
     }
 
     var requests: [String] { self.record.requests.withLock { $0 } }
