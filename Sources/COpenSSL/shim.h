@@ -7,6 +7,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/bn.h>
+#include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -15,6 +16,7 @@
 #include <openssl/param_build.h>
 #include <openssl/params.h>
 #include <openssl/pem.h>
+#include <openssl/provider.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -40,8 +42,6 @@ typedef struct COpenSSL_transport {
     unsigned int refused_renegotiations;
     int alert_sent;
     int alert_received;
-    // Gets the secrets that come with a Finished message.
-    SSL_CTX_keylog_cb_func key_log;
 } COpenSSL_transport;
 
 static int COpenSSL_transport_read(BIO *bio, char *data, size_t length, size_t *read) {
@@ -118,12 +118,9 @@ static void COpenSSL_observe(
     COpenSSL_transport *transport = (COpenSSL_transport *)argument;
     const unsigned char *message = (const unsigned char *)bytes;
     (void)version;
+    (void)ssl;
     if (type == SSL3_RT_HANDSHAKE) {
         if (!sent && length > 0 && message[0] == SSL3_MT_KEY_UPDATE) transport->key_updates += 1;
-        // The traffic secrets are made right after a Finished was sent or came. OpenSSL prints
-        // each secret by sprintf, byte by byte: the others are not asked for.
-        if (length > 0 && message[0] == SSL3_MT_FINISHED)
-            SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(ssl), transport->key_log);
     } else if (type == SSL3_RT_ALERT && length == 2) {
         if (sent) {
             transport->alert_sent = message[1];
@@ -285,20 +282,66 @@ static inline int COpenSSL_HMAC_init(EVP_MAC_CTX *context, const char *digest,
     return EVP_MAC_init(context, key, key_bytes, parameters);
 }
 
-static inline int COpenSSL_HKDF_derive(EVP_KDF_CTX *context, const char *digest, const char *mode,
-                                       const unsigned char *secret, size_t secret_bytes,
-                                       const unsigned char *salt, size_t salt_bytes,
-                                       const unsigned char *information, size_t information_bytes,
-                                       unsigned char *output, size_t output_bytes) {
-    OSSL_PARAM parameters[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)digest, 0),
-        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_MODE, (char *)mode, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)secret, secret_bytes),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)salt, salt_bytes),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)information,
-                                          information_bytes),
-        OSSL_PARAM_construct_end()};
-    return EVP_KDF_derive(context, output, output_bytes, parameters);
+// What OpenSSL asks its TLS13-KDF (RFC 8446, 7.1; EVP_KDF-TLS13_KDF(7)).
+typedef struct COpenSSL_schedule_question {
+    // HKDF-Extract with a salt that is derived from `former`; else HKDF-Expand-Label.
+    int is_extract;
+    // 32 or 48.
+    size_t digest_bytes;
+    const unsigned char *secret;
+    size_t secret_bytes;
+    const unsigned char *former;
+    size_t former_bytes;
+    // Without "tls13 ", which was there.
+    const unsigned char *label;
+    size_t label_bytes;
+    const unsigned char *data;
+    size_t data_bytes;
+} COpenSSL_schedule_question;
+
+static inline void COpenSSL_octets(const OSSL_PARAM *parameter, const unsigned char **octets,
+                                   size_t *count) {
+    *octets = (const unsigned char *)parameter->data;
+    *count = parameter->data == NULL ? 0 : parameter->data_size;
+}
+
+// 1, or 0 where something is missing or is not known here.
+static inline int COpenSSL_read_schedule_question(const OSSL_PARAM *parameters,
+                                                  COpenSSL_schedule_question *question) {
+    const unsigned char *prefix = NULL;
+    size_t prefix_bytes = 0;
+    int mode = -1;
+    memset(question, 0, sizeof *question);
+    for (; parameters != NULL && parameters->key != NULL; parameters++) {
+        const char *key = parameters->key;
+        if (strcmp(key, OSSL_KDF_PARAM_MODE) == 0) {
+            if (OSSL_PARAM_get_int(parameters, &mode) != 1) return 0;
+        } else if (strcmp(key, OSSL_KDF_PARAM_DIGEST) == 0) {
+            const char *name = NULL;
+            if (OSSL_PARAM_get_utf8_string_ptr(parameters, &name) != 1) return 0;
+            if (OPENSSL_strcasecmp(name, "SHA2-256") == 0 || OPENSSL_strcasecmp(name, "SHA256") == 0)
+                question->digest_bytes = 32;
+            else if (OPENSSL_strcasecmp(name, "SHA2-384") == 0
+                     || OPENSSL_strcasecmp(name, "SHA384") == 0)
+                question->digest_bytes = 48;
+        } else if (strcmp(key, OSSL_KDF_PARAM_KEY) == 0) {
+            COpenSSL_octets(parameters, &question->secret, &question->secret_bytes);
+        } else if (strcmp(key, OSSL_KDF_PARAM_SALT) == 0) {
+            COpenSSL_octets(parameters, &question->former, &question->former_bytes);
+        } else if (strcmp(key, OSSL_KDF_PARAM_PREFIX) == 0) {
+            COpenSSL_octets(parameters, &prefix, &prefix_bytes);
+        } else if (strcmp(key, OSSL_KDF_PARAM_LABEL) == 0) {
+            COpenSSL_octets(parameters, &question->label, &question->label_bytes);
+        } else if (strcmp(key, OSSL_KDF_PARAM_DATA) == 0) {
+            COpenSSL_octets(parameters, &question->data, &question->data_bytes);
+        } else {
+            return 0;
+        }
+    }
+    question->is_extract = mode == EVP_KDF_HKDF_MODE_EXTRACT_ONLY;
+    return (question->is_extract || mode == EVP_KDF_HKDF_MODE_EXPAND_ONLY)
+        && question->digest_bytes > 0 && question->label_bytes <= 249 && question->data_bytes <= 255
+        && prefix_bytes == 6 && memcmp(prefix, "tls13 ", 6) == 0;
 }
 
 // An RSA public key from its numbers, big-endian. NULL where they are none.

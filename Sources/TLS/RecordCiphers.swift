@@ -7,8 +7,8 @@ internal import Cryptography
     private let aes128GCM: OpaquePointer
     private let aes256GCM: OpaquePointer
     private let chaCha20Poly1305: OpaquePointer
-    private let sha256: HKDF
-    private let sha384: HKDF
+    let sha256: HKDF
+    let sha384: HKDF
 
     /// Fetches them in `library`.
     init(in library: LibraryContext) throws(TLSError) {

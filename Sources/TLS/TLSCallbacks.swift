@@ -58,15 +58,6 @@ let tlsVerifyPeer: @convention(c) (OpaquePointer?, UnsafeMutableRawPointer?) -> 
     return 1
 }
 
-/// SSL_CTX_set_keylog_callback(3): the one way OpenSSL 3.0 gives out the traffic secrets, which the
-/// connection needs to go on by itself after the handshake.
-let tlsKeyLogLine: SSL_CTX_keylog_cb_func = { ssl, line in
-    guard let line = unsafe line,
-        let connection = unsafe connection(of: ssl)
-    else { return }
-    unsafe connection.take(keyLogLine: line)
-}
-
 /// SSL_CTX_sess_set_new_cb(3): 1 says that the reference is ours now.
 let tlsSessionMade: @convention(c) (OpaquePointer?, OpaquePointer?) -> CInt = { ssl, session in
     guard let session = unsafe session, let connection = unsafe connection(of: ssl),

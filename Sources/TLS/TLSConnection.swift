@@ -38,7 +38,8 @@ internal import NIOCore
     private var handle: OpaquePointer?
     /// What the records are protected with after a handshake of TLS 1.3.
     private var protection: RecordProtection?
-    private var secrets: TrafficSecrets?
+    /// Nil once the handshake is over.
+    private var secrets: TrafficSecrets? = TrafficSecrets()
     /// Records of the handshake's last flight that its traffic key has protected: a server's tickets.
     private var ticketRecords: UInt64 = 0
     let resources: TLSWorkerResources
@@ -102,9 +103,10 @@ internal import NIOCore
 
     /// Takes the handshake as far as `input` allows.
     func handshake(_ input: inout ByteBuffer) -> HandshakeStep {
+        let schedule = self.resources.keySchedule
+        schedule?.secrets = self.secrets
         let answer = self.withInput(&input) { unsafe SSL_do_handshake(self.ssl) }
-        // Set by COpenSSL_observe for the time of one message.
-        unsafe SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(self.ssl), nil)
+        schedule?.secrets = nil
         if answer == 1 {
             self.ticketRecords = self.sentRecords
             return .complete
@@ -113,13 +115,6 @@ internal import NIOCore
         case SSL_ERROR_WANT_READ: return .needsInput
         default: return .failed(self.handshakeError())
         }
-    }
-
-    /// Takes one line of OpenSSL's key log.
-    @unsafe func take(keyLogLine line: UnsafePointer<CChar>) {
-        let secrets = self.secrets ?? TrafficSecrets()
-        unsafe secrets.take(line)
-        self.secrets = secrets
     }
 
     /// Ends OpenSSL's part, if it can be ended here: must be called once the handshake is complete,
@@ -218,9 +213,12 @@ internal import NIOCore
         }
     }
 
+    /// Whether OpenSSL's part is over, and the records are ours.
+    var hasOwnRecords: Bool { self.protection != nil }
+
     /// Whether reading may go on without more input: OpenSSL holds ciphertext it took and did not open.
     var hasUnopenedInput: Bool {
-        guard self.protection == nil else { return false }
+        if self.hasOwnRecords { return false }
         return unsafe SSL_has_pending(self.ssl) == 1
     }
 

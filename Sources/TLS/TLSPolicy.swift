@@ -3,8 +3,7 @@ internal import Cryptography
 
 /// The settings all our contexts share, server and client (Mozilla's intermediate configuration).
 ///
-/// OpenSSL's key log goes to the connection it is of and nowhere else (``TrafficSecrets``):
-/// `SSLKEYLOGFILE` has no effect, whoever sets it.
+/// There is no key log: `SSLKEYLOGFILE` has no effect, whoever sets it.
 enum TLSPolicy {
     /// Makes an SSL_CTX of `resources` with everything that does not depend on the role.
     ///
@@ -14,7 +13,9 @@ enum TLSPolicy {
     ) throws(TLSError) -> OpaquePointer {
         OpenSSLErrorQueue.clear()
         guard
-            let context = unsafe SSL_CTX_new_ex(resources.libraryHandle, nil, TLS_method())
+            let context = unsafe SSL_CTX_new_ex(
+                resources.libraryHandle,
+                resources.keySchedule == nil ? nil : KeySchedule.properties, TLS_method())
         else { throw .ofOpenSSL("TLS context") }
         do throws(TLSError) {
             unsafe try self.restrict(context, minimumVersion: minimumVersion)

@@ -18,6 +18,9 @@ internal import NIOCore
     /// AES-256-CBC, which tickets are sealed with.
     let ticketCipher: OpaquePointer
     let recordCiphers: RecordCiphers
+    /// Where the keys of handshakes come from; nil in the process's own library context, which other
+    /// threads use too: OpenSSL derives them there, and keeps the records.
+    let keySchedule: KeySchedule?
     let transport: UnsafeMutablePointer<COpenSSL_transport>
     /// What the channels of the loop read into.
     package let receiveBuffer = ReceiveBuffer()
@@ -79,7 +82,7 @@ internal import NIOCore
         // calls into it when the thread ends (rand_delete_thread_state in OpenSSL 3.0), be it freed
         // or not.
         _ = unsafe Unmanaged.passRetained(library)
-        try self.init(library: library)
+        try self.init(library: library, isOwn: true)
     }
 
     /// Resources for a question now and then, in the process's own library context.
@@ -89,15 +92,20 @@ internal import NIOCore
         try TLSWorkerResources(library: .standard)
     }
 
-    /// Works in `library`, such as the process's own for checks.
-    init(library: LibraryContext) throws(TLSError) {
+    /// Works in `library`, such as the process's own for checks; `isOwn` says that nobody else does, and
+    /// that it stays.
+    init(library: LibraryContext, isOwn: Bool = false) throws(TLSError) {
         do {
             try OpenSSLLibrary.initialise()
         } catch {
             throw .cryptography(error)
         }
         self.library = library
-        self.recordCiphers = try RecordCiphers(in: library)
+        let recordCiphers = try RecordCiphers(in: library)
+        self.recordCiphers = recordCiphers
+        self.keySchedule =
+            isOwn
+            ? try KeySchedule.make(in: library, recordCiphers.sha256, recordCiphers.sha384) : nil
         OpenSSLErrorQueue.clear()
         guard let method = unsafe COpenSSL_transport_method() else {
             throw .ofOpenSSL("BIO method")
@@ -116,7 +124,6 @@ internal import NIOCore
         unsafe self.bio = bio
         unsafe self.transport = .allocate(capacity: 1)
         unsafe self.transport.initialize(to: COpenSSL_transport())
-        unsafe self.transport.pointee.key_log = tlsKeyLogLine
         unsafe BIO_set_data(bio, self.transport)
         unsafe BIO_set_init(bio, 1)
     }

@@ -105,7 +105,7 @@ internal import Cryptography
     mutating func update() -> Bool {
         let secret = unsafe UnsafeMutableRawBufferPointer(
             rebasing: self.material[..<self.suite.secretBytes])
-        guard unsafe self.expand("traffic upd", into: secret) else { return false }
+        unsafe self.expand("traffic upd", into: secret)
         self.number = 0
         return self.deriveKey()
     }
@@ -120,11 +120,11 @@ internal import Cryptography
     private func deriveKey() -> Bool {
         let iv = unsafe UnsafeMutableRawBufferPointer(
             rebasing: self.material[self.suite.secretBytes...])
-        guard unsafe self.expand("iv", into: iv) else { return false }
+        unsafe self.expand("iv", into: iv)
         return unsafe withUnsafeTemporaryAllocation(byteCount: self.suite.keyBytes, alignment: 1) {
             key in
             defer { unsafe OPENSSL_cleanse(key.baseAddress, key.count) }
-            guard unsafe self.expand("key", into: key) else { return false }
+            unsafe self.expand("key", into: key)
             let bytes = unsafe key.baseAddress?.assumingMemoryBound(to: UInt8.self)
             return switch self.direction {
             case .sealing:
@@ -140,14 +140,13 @@ internal import Cryptography
     /// HKDF-Expand-Label with an empty context (RFC 8446, 7.1).
     @unsafe private func expand(
         _ label: StaticString, into output: UnsafeMutableRawBufferPointer
-    ) -> Bool {
-        var information: [UInt8] = [0, UInt8(output.count), UInt8(6 + label.utf8CodeUnitCount)]
-        information += "tls13 ".utf8
-        label.withUTF8Buffer { unsafe information += $0 }
-        information.append(0)
-        return unsafe self.suite.hkdf.expand(
-            UnsafeRawBufferPointer(rebasing: self.material[..<self.suite.secretBytes]),
-            information: information.rawSpan, into: output)
+    ) {
+        label.withUTF8Buffer { label in
+            unsafe self.suite.hkdf.expandLabel(
+                UnsafeRawBufferPointer(rebasing: self.material[..<self.suite.secretBytes]),
+                UnsafeRawBufferPointer(label), UnsafeRawBufferPointer(start: nil, count: 0),
+                into: output)
+        }
     }
 
     /// Header (5), type (1) and tag (16): what a record has beside its content.

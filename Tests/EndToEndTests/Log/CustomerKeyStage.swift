@@ -25,9 +25,13 @@ final class CustomerKeyStage: Sendable {
         self.holder = holder
     }
 
+    /// Sets it up, runs `body` and ends everything.
+    ///
     /// `encryption` has further keys of the endpoint's; `lines` are further ones of the configuration.
+    /// With `hasToken` the vault has a PKCS#11 token, and the customer's key lives in it.
     static func run(
         encryption: String = "", lines: String = "", isBackendEncrypted: Bool = false,
+        hasToken: Bool = false,
         _ body: (CustomerKeyStage) async throws -> Void
     ) async throws {
         let materials = try Materials()
@@ -36,12 +40,17 @@ final class CustomerKeyStage: Sendable {
         _ = try materials.identity("spiffe://test.local/vault/vault", file: "vault")
         try materials.write("vault-root.key", String(repeating: "cd", count: 32), mode: 0o600)
         let port = try await FreePort.find()
-        let configuration = try materials.write("vault.yaml", Self.vaultConfiguration(port))
-        let vault = try await GatewayProcess.start("vault", configuration: configuration)
+        let token = hasToken ? try await SoftToken.make(in: materials) : nil
+        let configuration = try materials.write(
+            "vault.yaml", Self.vaultConfiguration(port, token))
+        let vault = try await GatewayProcess.start(
+            "vault", configuration: configuration, environment: token?.environment ?? [:])
         do {
             let created = try await Self.ask(
-                .post, "/keys/iris-log/create", #"{"kty":"RSA","key_size":3072}"#, holder,
-                materials, port)
+                .post, "/keys/iris-log/create",
+                hasToken
+                    ? #"{"kty":"oct-HSM","key_size":256}"# : #"{"kty":"RSA","key_size":3072}"#,
+                holder, materials, port)
             try #require(created.status == 200, "\(String(decoding: created.body, as: UTF8.self))")
             var setup = SealedLogStage.setup(
                 log: "{directory: log, reader: {chain: caller.pem, key: caller.key}}")
@@ -113,11 +122,12 @@ final class CustomerKeyStage: Sendable {
 
     struct KeyRingFile: Decodable {
         let provider: String
+        let algorithm: String
         let wrapped: String
         let wrappingKey: String
 
         enum CodingKeys: String, CodingKey {
-            case provider, wrapped
+            case provider, algorithm, wrapped
             case wrappingKey = "wrapping_key"
         }
     }
@@ -138,7 +148,7 @@ final class CustomerKeyStage: Sendable {
         return try await fetch.answer()
     }
 
-    private static func vaultConfiguration(_ port: Int) -> String {
+    private static func vaultConfiguration(_ port: Int, _ token: SoftToken?) -> String {
         """
         trust_domain: test.local
         service: {kind: vault, name: vault}
@@ -147,9 +157,10 @@ final class CustomerKeyStage: Sendable {
         listeners:
           - address: 127.0.0.1:\(port)
         identity: {chain: vault.pem, key: vault.key, trust_roots: root.pem}
+        \(token?.line ?? "")
         policy:
           - identity: spiffe://test.local/gateway/edge
-            keys: {iris-log: [get, rewrap]}
+            keys: {iris-log: [get, rewrap\(token == nil ? "" : ", wrapKey")]}
           - identity: spiffe://test.local/reader/caller
             keys: {iris-log: [get, unwrapKey]}
           - identity: spiffe://test.local/operator/holder

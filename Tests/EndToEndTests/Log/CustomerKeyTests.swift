@@ -108,6 +108,35 @@ struct CustomerKeyTests {
         }
     }
 
+    @Test("A key in a token wraps, is rotated and revoked, and never leaves the token")
+    func inToken() async throws {
+        guard SoftToken.isPossible else { return }
+        try await CustomerKeyStage.run(hasToken: true) { customer in
+            let stage = customer.stage
+            #expect(try await stage.exchange(stage.request(body: "under-token")).status == 200)
+            #expect(try customer.keyRing().map(\.algorithm) == ["A256KW"])
+            #expect(try await SealedLogStage.entries(stage).contains { $0.body == "under-token" })
+
+            #expect(try await customer.ask(.post, "/keys/iris-log/rotate").status == 200)
+            #expect(
+                await stage.gateway.errors.wait(.seconds(60)) {
+                    $0.contains("log keys wrapped anew")
+                }, "\(stage.gateway.errors.value)")
+            #expect(try await stage.exchange(stage.request(body: "rotated")).status == 200)
+            let ring = try customer.keyRing()
+            #expect(ring.count == 2 && Set(ring.map(\.wrappingKey)).count == 1)
+
+            try await customer.set(#""enabled":false"#)
+            _ = try await customer.wait(for: 503)
+            let unreadable = try await SealedLogStage.command(stage, "logs", "cat")
+            #expect(unreadable.code == 1 && unreadable.errors.contains("is disabled"))
+            try await customer.set(#""enabled":true"#)
+            _ = try await customer.wait(for: 200)
+            let bodies = try await SealedLogStage.entries(stage).compactMap(\.body)
+            #expect(bodies.contains("under-token") && bodies.contains("rotated"), "\(bodies)")
+        }
+    }
+
     @Test("An endpoint that is served unlogged goes on, and the log tells what it lacks")
     func servedUnlogged() async throws {
         try await CustomerKeyStage.run(encryption: ", on_revoke: serve_unlogged") { customer in

@@ -4,34 +4,14 @@ import Testing
 /// The vault with a PKCS#11 token: SoftHSM, each test with one of its own.
 @Suite("Vault with a token", .serialized, .timeLimit(.minutes(10)))
 struct VaultTokenTests {
-    private static let module = "/usr/lib/softhsm/libsofthsm2.so"
-    private static let tools = ["/usr/bin/softhsm2-util", "/usr/bin/pkcs11-tool"]
+    private static var isPossible: Bool { SoftToken.isPossible && VaultStage.isPossible }
 
-    private static var isPossible: Bool {
-        let isThere = (tools + [module]).allSatisfy(FileManager.default.fileExists)
-        if !isThere { print("SKIPPED: SoftHSM is not installed (Tests/setup components)") }
-        return isThere && VaultStage.isPossible
-    }
-
-    private static func stage(pin: String = "1234") async throws -> VaultStage {
+    private static func stage(pin: String = "1234") async throws -> (VaultStage, SoftToken) {
         let materials = try Materials()
-        try FileManager.default.createDirectory(
-            atPath: materials.path + "/tokens", withIntermediateDirectories: false)
-        let configuration = try materials.write(
-            "softhsm.conf", "directories.tokendir = \(materials.path)/tokens\nlog.level = ERROR\n")
-        let environment = ["SOFTHSM2_CONF": configuration]
-        let made = try await Command.run(
-            tools[0],
-            [
-                "--init-token", "--free", "--label", "scoregate", "--so-pin", "4321", "--pin",
-                "1234",
-            ], environment: environment)
-        guard made.code == 0 else { throw HarnessError.commandFailed(made.errors) }
-        try materials.write("pin", pin + "\n", mode: 0o600)
-        return try await VaultStage.make(
-            lines:
-                "pkcs11: {module: \(self.module), token_label: scoregate, pin: {file: pin}}",
-            environment: environment, materials: materials)
+        let token = try await SoftToken.make(in: materials, pin: pin)
+        let stage = try await VaultStage.make(
+            lines: token.line, environment: token.environment, materials: materials)
+        return (stage, token)
     }
 
     @Test(
@@ -39,28 +19,19 @@ struct VaultTokenTests {
     )
     func token() async throws {
         guard Self.isPossible else { return }
-        let stage = try await Self.stage()
+        let (stage, token) = try await Self.stage()
         let vault = try await stage.start()
         try await stage.expect("token", "policy", "sealed")
-        // What the token itself says of its keys.
-        let listed = try await Command.run(
-            Self.tools[1],
-            [
-                "--module", Self.module, "--login", "--pin", "1234", "--list-objects", "--type",
-                "secrkey",
-            ],
-            environment: ["SOFTHSM2_CONF": "\(stage.materials.path)/softhsm.conf"])
-        let keys = listed.output.components(separatedBy: "Secret Key Object").dropFirst()
+        let keys = try await token.keys()
         // The one that seals, and two versions of log-token; the purged one is gone.
-        #expect(keys.count == 3, "\(listed)")
-        #expect(keys.allSatisfy { $0.contains("never extractable") }, "\(listed.output)")
-        #expect(!listed.output.contains("gone/"))
+        #expect(keys.count == 3, "\(keys)")
+        #expect(keys.allSatisfy { $0.contains("never extractable") }, "\(keys)")
+        #expect(!keys.contains { $0.contains("gone/") })
 
-        let tokens = stage.materials.path + "/tokens"
-        try FileManager.default.moveItem(atPath: tokens, toPath: tokens + ".pulled")
+        try FileManager.default.moveItem(atPath: token.folder, toPath: token.folder + ".pulled")
         try await stage.expect("tokengone")
         #expect(vault.errors.value.contains("a request failed"))
-        try FileManager.default.moveItem(atPath: tokens + ".pulled", toPath: tokens)
+        try FileManager.default.moveItem(atPath: token.folder + ".pulled", toPath: token.folder)
         try await stage.expect("tokenkept")
         #expect(await vault.end() == 0)
 
@@ -80,7 +51,7 @@ struct VaultTokenTests {
     @Test("a wrong PIN, an unknown token and a module that is none are said at the start")
     func refused() async throws {
         guard Self.isPossible else { return }
-        let stage = try await Self.stage(pin: "9999")
+        let (stage, _) = try await Self.stage(pin: "9999")
         let wrongPIN = try await stage.refusal()
         #expect(wrongPIN.code == 3)
         #expect(wrongPIN.errors.contains("does not take the PIN"), "\(wrongPIN.errors)")
@@ -88,8 +59,8 @@ struct VaultTokenTests {
         let text = try String(contentsOfFile: stage.configuration, encoding: .utf8)
         for (old, new, problem) in [
             ("token_label: scoregate", "token_label: other", "no slot has a token"),
-            (Self.module, "/usr/lib/none.so", "cannot be used"),
-            (Self.module, "\(stage.materials.path)/root.pem", "cannot be used"),
+            (SoftToken.module, "/usr/lib/none.so", "cannot be used"),
+            (SoftToken.module, "\(stage.materials.path)/root.pem", "cannot be used"),
         ] {
             _ = try stage.materials.write("vault.yaml", text.replacing(old, with: new))
             let refusal = try await stage.refusal()
