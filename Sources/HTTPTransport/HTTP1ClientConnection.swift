@@ -101,7 +101,10 @@ package final class HTTP1ClientConnection: ChannelInboundHandler {
         }
         guard now - self.idleSince > Self.trustedIdleTime else { return true }
         guard let descriptor else { return false }
-        return SocketPeek.isQuiet(descriptor)
+        if SocketPeek.isQuiet(descriptor) { return true }
+        // Where the loop is busy, a new connection's tickets are not read yet. To call it stale would
+        // mean another handshake, which keeps the loop busy, and another connection of that kind.
+        return self.requests == 0 && self.awaitsHandshake && SocketPeek.holdsTickets(descriptor)
     }
 
     // MARK: - What the receiver calls

@@ -214,7 +214,7 @@ private final class RequestCounts: Sendable {
 }
 
 /// Answers whatever it reads.
-private final class Answerer: ChannelInboundHandler {
+final class Answerer: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -233,7 +233,7 @@ private final class Answerer: ChannelInboundHandler {
 }
 
 /// One exchange; tells how it ended.
-private final class Asking: ResponseReceiver {
+final class Asking: ResponseReceiver {
     let done: EventLoopPromise<String>
 
     init(_ loop: any EventLoop) { self.done = loop.makePromise() }
