@@ -22,11 +22,12 @@ from counts import Instructions, SystemCalls
 from events import EventServer
 from gateways import Route, Scoregate, ScoregateBounded, ScoregateStrict
 from load import BODY_BYTES, LARGE_BYTES, Load
+from logs import LogReading
 from peers import installed_peers
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROWS = ["h1-h1", "h1-h2", "h2-h1", "h2-h2", "sse", "body-1m", "flood", "handshake-full",
-        "handshake-resumed", "start", "idle", "load"]
+        "handshake-resumed", "start", "idle", "load", "log"]
 # Answers a p99.9 needs, and a few more.
 LATENCIES = 10_500
 # A gateway that failed so often in a row is left alone for the rest of it.
@@ -48,6 +49,7 @@ class Bench:
         self.wanted = set(arguments.row or ROWS)
         self.instructions = arguments.instructions
         self.idle = arguments.connections or (500 if self.short else 2000)
+        self.log_bytes = (arguments.log_gib or (1 / 16 if self.short else 1)) * 2**30
         self.folder = tempfile.mkdtemp(prefix="scoregate-bench-")
         self.certificates = Certificates(self.folder)
         self.peers = installed_peers(set(arguments.peer))
@@ -63,7 +65,7 @@ class Bench:
         self.servers.append(backend)
         root = self.certificates.root
         http1 = http2 = []
-        if self.wanted - {"h1-h2", "h2-h2", "sse", "load"}:
+        if self.wanted - {"h1-h2", "h2-h2", "sse", "load", "log"}:
             http1 = self.fleet(Route("http1", backend.port))
         if self.wanted & {"h1-h2", "h2-h2", "idle"}:
             http2 = self.fleet(Route("http2", backend.http2_port, version="http2"))
@@ -111,6 +113,9 @@ class Bench:
                        rounds=min(3, self.rounds))
         tested = Load(self.folder, root, self.key)
         self.alternate(rows.LoadTesters(self.folder, backend, tested, self.seconds))
+        if ours:
+            self.alternate(LogReading(self.folder, self.certificates, backend, self.key,
+                                      self.log_bytes), rounds=min(3, self.rounds))
         if self.instructions:
             self.alternate(Instructions(http1, load), rounds=1)
 
@@ -194,6 +199,8 @@ def main():
     parser.add_argument("--rounds", type=int, help="rounds of each row (5)")
     parser.add_argument("--seconds", type=int, help="seconds of each measurement (4)")
     parser.add_argument("--connections", type=int, help="idle connections opened (2000)")
+    parser.add_argument("--log-gib", type=float,
+                        help="size of the log that is read (1); it lies in the folder for temporary files")
     parser.add_argument("--short", action="store_true",
                         help="one round of a second: shows that it works, measures nothing")
     parser.add_argument("--row", action="append", default=[],

@@ -91,19 +91,14 @@ package final class SegmentReader {
         if self.isEnded { return .end(rest == 0 ? nil : .trailingBytes) }
         guard rest > 0 else { return .end(.unfinalised) }
         guard rest >= FrameHeader.byteCount else { return .end(.torn) }
-        let start = try self.source.position(of: self.validBytes, count: FrameHeader.byteCount)
-        // The block is shared, not copied, until the next one is read.
-        let block = self.source.window
-        let bytes = block.rawSpan.extracting(start..<start + FrameHeader.byteCount)
-        guard FrameHeader.isIntact(bytes) else {
+        let found = try self.source.frameHeader(at: self.validBytes)
+        guard found.isIntact else {
             // Whatever comes after a torn write is no frame. Where a frame follows, somebody
             // changed what lies between.
             return .end(
                 try self.source.hasFrame(after: self.validBytes + 8) ? .frameHeader : .torn)
         }
-        guard let frame = FrameHeader(decoding: bytes), self.follows(frame) else {
-            return .end(.frameHeader)
-        }
+        guard let frame = found.header, self.follows(frame) else { return .end(.frameHeader) }
         guard rest >= frame.frameBytes else { return .end(.torn) }
         if let fault = try self.check(frame) { return .end(fault) }
         return .frame(frame)
@@ -240,6 +235,18 @@ package final class SegmentSource {
             throw .segment(.torn, path: self.path, frame: 0)
         }
         return 0
+    }
+
+    /// Looks at a frame's header: whether it is one, and what it says, if that can be.
+    fileprivate func frameHeader(
+        at offset: Int
+    ) throws(SealedLogError) -> (isIntact: Bool, header: FrameHeader?) {
+        let start = try self.position(of: offset, count: FrameHeader.byteCount)
+        // Shared, and given up on return: who keeps the window has it copied by the next read.
+        let window = self.window
+        let bytes = window.rawSpan.extracting(start..<start + FrameHeader.byteCount)
+        guard FrameHeader.isIntact(bytes) else { return (false, nil) }
+        return (true, FrameHeader(decoding: bytes))
     }
 
     /// Whether the header of a frame stands anywhere from `offset` on; frames begin at multiples of 8.
