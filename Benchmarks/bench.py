@@ -200,7 +200,7 @@ def main():
     parser.add_argument("--seconds", type=int, help="seconds of each measurement (4)")
     parser.add_argument("--connections", type=int, help="idle connections opened (2000)")
     parser.add_argument("--log-gib", type=float,
-                        help="size of the log that is read (1); it lies in the folder for temporary files")
+                        help="size of the log that is read (1), in the folder for temporary files")
     parser.add_argument("--short", action="store_true",
                         help="one round of a second: shows that it works, measures nothing")
     parser.add_argument("--row", action="append", default=[],

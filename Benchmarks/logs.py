@@ -40,8 +40,8 @@ class LogReader(Primitives):
 
 
 class LogReading:
-    """`logs verify` of a whole log, bytes a CPU-second, beside AES-256-GCM and SHA-256 one after the
-    other as `openssl speed` has them; and how long `logs cat --request-id` takes to find one
+    """`logs verify` of a whole log, bytes a CPU-second, beside AES-256-GCM and SHA-256 one after
+    the other as `openssl speed` has them; and how long `logs cat --request-id` takes to find one
     request in the middle of it. On the gateways' processor, the start of the commands included.
 
     The log is made once: requests with bodies of 1 MiB, kept whole, until there are `wanted` bytes.

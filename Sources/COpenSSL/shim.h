@@ -268,7 +268,8 @@ static inline void COpenSSL_GENERAL_NAMES_free(GENERAL_NAMES *names) {
     GENERAL_NAMES_free(names);
 }
 
-// getrandom(2), which Swift's Glibc module leaves out.
+// getrandom(2) and mallopt(3), which Swift's Glibc module leaves out.
+#include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 

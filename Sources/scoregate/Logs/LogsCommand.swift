@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Cryptography
 internal import Foundation
 internal import Gateway
 internal import SealedLog
@@ -32,6 +33,7 @@ struct LogsCommand: ParsableCommand {
         func open(
             accessLog: String? = nil
         ) throws -> (archive: LogArchive, streams: [LogArchive.Stream]) {
+            FreedMemory.keep()
             let configuration = try self.options.read()
             let archive = try LogsCommand.failing {
                 try LogArchive(configuration, actor: StateChange.actor, accessLog: accessLog)
