@@ -2,41 +2,15 @@
 
 import os
 import re
-import ssl
-import subprocess
 import time
 
 from gateways import Route, ScoregateBounded
-from load import LARGE_BYTES, Load, children_processor_seconds
-from servers import GATEWAY_PROCESSOR, SCOREGATE, connect, read_answer
+from load import LARGE_BYTES, Load, children_processor_seconds, run
+from rows import Tester
+from servers import GATEWAY_PROCESSOR, SCOREGATE, client_context, connect, read_answer
 
 # What frames of the log have, and so what OpenSSL is asked about.
 FRAME_BYTES = 65536
-
-
-class Primitives:
-    """`openssl speed`, in the place of a gateway."""
-
-    name, server = "openssl speed", None
-
-    def stop(self):
-        pass
-
-    def start(self):
-        self.server = Here()
-
-
-class Here:
-    """A process that is there whenever it is asked for."""
-
-    class process:
-        poll = staticmethod(lambda: None)
-
-
-class LogReader(Primitives):
-    """`scoregate logs`, in the place of a gateway."""
-
-    name = "scoregate"
 
 
 class LogReading:
@@ -52,11 +26,11 @@ class LogReading:
     def __init__(self, folder, certificates, backend, key, wanted):
         self.folder, self.certificates, self.backend = folder, certificates, backend
         self.key, self.wanted = key, wanted
-        self.gateways = [LogReader(), Primitives()]
+        self.gateways = [Tester(name, backend.server) for name in ("scoregate", "openssl speed")]
         self.written, self.middle = None, None
 
     def measure(self, reader):
-        if isinstance(reader, LogReader):
+        if reader.name == "scoregate":
             return self._read()
         return {"verified_bytes_per_cpu_second":
                 1 / (1 / speed("aes-256-gcm") + 1 / speed("sha256"))}
@@ -76,12 +50,8 @@ class LogReading:
                 "lookup_seconds": lookup, "log_bytes": self.written}
 
     def _command(self, *arguments):
-        answer = subprocess.run(
-            ["taskset", "-c", GATEWAY_PROCESSOR, SCOREGATE, "logs", *arguments, "--config",
-             self.gateway.path], capture_output=True, text=True, timeout=self.limit)
-        if answer.returncode != 0:
-            raise RuntimeError(f"logs {arguments[0]}: {answer.stderr or answer.stdout}")
-        return answer.stdout
+        return run([SCOREGATE, "logs", *arguments, "--config", self.gateway.path], self.limit,
+                   GATEWAY_PROCESSOR)
 
     def _write(self):
         self.gateway = ScoregateBounded(
@@ -99,8 +69,7 @@ class LogReading:
         self.written = log_bytes(self.gateway.folder)
 
     def _one_request(self):
-        context = ssl.create_default_context(cafile=self.certificates.root)
-        with connect(self.gateway.port, context) as connection:
+        with connect(self.gateway.port, client_context(self.certificates.root)) as connection:
             connection.sendall(self.gateway.request())
             answer = read_answer(connection)
         return re.search(rb"(?i)\r\nx-request-id: ([^\r]+)", answer)[1].decode()
@@ -115,8 +84,6 @@ def log_bytes(folder):
 
 def speed(algorithm):
     """Bytes a second on one core."""
-    answer = subprocess.run(
-        ["taskset", "-c", GATEWAY_PROCESSOR, "openssl", "speed", "-seconds", "2", "-bytes",
-         str(FRAME_BYTES), "-evp", algorithm], capture_output=True, text=True, timeout=60,
-        check=True).stdout
+    answer = run(["openssl", "speed", "-seconds", "2", "-bytes", str(FRAME_BYTES), "-evp",
+                  algorithm], 60, GATEWAY_PROCESSOR)
     return float(re.search(r"([\d.]+)k\s*$", answer)[1]) * 1000

@@ -269,7 +269,7 @@ class Start:
 
 
 class Tester:
-    """A load tester, in the place of a gateway."""
+    """A command that is measured in the place of a gateway: a load tester, for one."""
 
     def __init__(self, name, server):
         self.name, self.server = name, server
