@@ -82,7 +82,9 @@ struct FieldSection {
                 case .other: break
                 case .host, .connection, .contentLength, .contentType, .transferEncoding,
                     .expect, .authorization, .te, .trailer, .contentEncoding:
-                    try self.note(field, bytes, index: fields.count &- 1, kind: kind)
+                    try self.note(
+                        field.name, bytes.extracting(field.valueRange), index: fields.count &- 1,
+                        kind: kind)
                 default: break
                 }
             }
@@ -121,31 +123,30 @@ struct FieldSection {
 
 // What the fields mean to the message.
 extension FieldSection {
+    /// Takes notice of the field at `index` of the table; not for ``FieldName/other``.
     mutating func note(
-        _ field: HeadField, _ bytes: Span<UInt8>, index: Int, kind: Kind
+        _ name: FieldName, _ value: Span<UInt8>, index: Int, kind: Kind
     ) throws(HTTPError) {
         // RFC 9110, 6.5.1: fields about framing, routing, authentication or content may not be trailers.
-        if kind == .trailers { throw .forbiddenTrailer(field.name) }
-        switch field.name {
+        if kind == .trailers { throw .forbiddenTrailer(name) }
+        switch name {
         case .contentLength:
             guard self.contentLength == nil else { throw .repeatedField(.contentLength) }
-            self.contentLength = try Self.contentLength(bytes, field.valueRange)
+            self.contentLength = try Self.contentLength(value)
         case .transferEncoding:
             guard self.transferCoding == .absent else { throw .repeatedField(.transferEncoding) }
-            self.transferCoding = try Self.transferCoding(bytes, field.valueRange)
+            self.transferCoding = try Self.transferCoding(value)
         case .connection:
-            try self.noteConnection(bytes, field.valueRange)
+            try self.noteConnection(value)
         case .host where kind == .request:
             guard self.hostIndex == nil else { throw .repeatedField(.host) }
-            try Self.checkHost(bytes, field.valueRange)
+            try Self.checkHost(value)
             self.hostIndex = index
         case .contentType:
             guard !self.hasContentType else { throw .repeatedField(.contentType) }
             self.hasContentType = true
         case .expect where kind == .request:
-            if bytes.isName(
-                "100-continue", start: field.valueRange.lowerBound, length: field.valueRange.count)
-            {
+            if value.isName("100-continue", start: 0, length: value.count) {
                 self.expectsContinue = true
             } else {
                 self.hasUnknownExpectation = true
@@ -155,17 +156,15 @@ extension FieldSection {
     }
 
     /// One decimal number without sign, list, leading zeros or overflow (RFC 9110, 8.6, stricter).
-    private static func contentLength(
-        _ bytes: Span<UInt8>, _ range: Range<Int>
-    ) throws(HTTPError) -> Int {
-        guard !range.isEmpty, range.count == 1 || bytes[range.lowerBound] != ASCII.zero else {
+    private static func contentLength(_ value: Span<UInt8>) throws(HTTPError) -> Int {
+        guard !value.isEmpty, value.count == 1 || value[0] != ASCII.zero else {
             throw .malformedContentLength
         }
         var number = 0
-        for index in range {
-            guard ASCII.isDigit(bytes[index]) else { throw .malformedContentLength }
+        for index in value.indices {
+            guard ASCII.isDigit(value[index]) else { throw .malformedContentLength }
             let (product, overflow) = number.multipliedReportingOverflow(by: 10)
-            let (sum, carry) = product.addingReportingOverflow(Int(bytes[index] &- ASCII.zero))
+            let (sum, carry) = product.addingReportingOverflow(Int(value[index] &- ASCII.zero))
             guard !overflow, !carry else { throw .malformedContentLength }
             number = sum
         }
@@ -177,51 +176,49 @@ extension FieldSection {
     /// A list that is not well-formed, or in which `chunked` is not the
     /// last and only once, is malformed (RFC 9112, 6.1); other codings are unsupported.
     private static func transferCoding(
-        _ bytes: Span<UInt8>, _ range: Range<Int>
+        _ value: Span<UInt8>
     ) throws(HTTPError) -> TransferCoding {
         var hasOthers = false
         var isChunked = false
-        var start = range.lowerBound
+        var start = 0
         while true {
             var end = start
-            while end < range.upperBound, bytes[end] != ASCII.comma { end &+= 1 }
-            let element = Self.trimmed(bytes, start..<end)
-            guard Self.isToken(bytes, element), !isChunked else {
+            while end < value.count, value[end] != ASCII.comma { end &+= 1 }
+            let element = Self.trimmed(value, start..<end)
+            guard Self.isToken(value, element), !isChunked else {
                 throw .malformedTransferEncoding
             }
-            if bytes.isName("chunked", start: element.lowerBound, length: element.count) {
+            if value.isName("chunked", start: element.lowerBound, length: element.count) {
                 isChunked = true
             } else {
                 hasOthers = true
             }
-            if end == range.upperBound { break }
+            if end == value.count { break }
             start = end &+ 1
         }
         return hasOthers ? .unsupported : .chunked
     }
 
     /// Reads the options of one Connection field.
-    private mutating func noteConnection(
-        _ bytes: Span<UInt8>, _ range: Range<Int>
-    ) throws(HTTPError) {
-        var start = range.lowerBound
-        while start <= range.upperBound {
+    private mutating func noteConnection(_ value: Span<UInt8>) throws(HTTPError) {
+        var start = 0
+        while start <= value.count {
             var end = start
-            while end < range.upperBound, bytes[end] != ASCII.comma { end &+= 1 }
-            let option = Self.trimmed(bytes, start..<end)
+            while end < value.count, value[end] != ASCII.comma { end &+= 1 }
+            let option = Self.trimmed(value, start..<end)
             start = end &+ 1
             // Empty elements are allowed in lists: RFC 9110, 5.6.1.2.
             guard !option.isEmpty else { continue }
             self.connectionOptions &+= 1
             guard self.connectionOptions <= HTTPLimits.connectionOptions,
-                Self.isToken(bytes, option)
+                Self.isToken(value, option)
             else { throw .malformedConnection }
             let name = option.lowerBound
-            if bytes.isName("close", start: name, length: option.count) {
+            if value.isName("close", start: name, length: option.count) {
                 self.closes = true
                 continue
             }
-            switch FieldName.classify(bytes, start: name, length: option.count) {
+            switch FieldName.classify(value, start: name, length: option.count) {
             case .keepAlive:
                 // The option, and also the name of a field that is never forwarded.
                 self.keepsAlive = true
@@ -265,37 +262,35 @@ extension FieldSection {
     }
 
     /// `host [ ":" port ]` with a name, an IPv4 address or a bracketed IPv6 address.
-    private static func checkHost(
-        _ bytes: Span<UInt8>, _ range: Range<Int>
-    ) throws(HTTPError) {
-        var index = range.lowerBound
-        let end = range.upperBound
-        if index < end, bytes[index] == UInt8(ascii: "[") {
+    private static func checkHost(_ value: Span<UInt8>) throws(HTTPError) {
+        var index = 0
+        let end = value.count
+        if index < end, value[index] == UInt8(ascii: "[") {
             index += 1
             let allowed = ByteSet.ipv6
             let start = index
-            while index < end, allowed.contains(bytes[index]) { index += 1 }
-            guard index > start, index < end, bytes[index] == UInt8(ascii: "]") else {
+            while index < end, allowed.contains(value[index]) { index += 1 }
+            guard index > start, index < end, value[index] == UInt8(ascii: "]") else {
                 throw .malformedHost
             }
             index += 1
         } else {
             let allowed = ByteSet.hostName
-            index = bytes.skipWordsOfNameBytes(from: index)
-            while index < end, allowed.contains(bytes[index]) { index += 1 }
+            index = value.skipWordsOfNameBytes(from: index)
+            while index < end, allowed.contains(value[index]) { index += 1 }
             // 255 bytes: the longest name of the DNS, RFC 1035, 2.3.4.
-            guard index > range.lowerBound, index - range.lowerBound <= 255 else {
+            guard index > 0, index <= 255 else {
                 throw .malformedHost
             }
         }
         guard index < end else { return }
-        guard bytes[index] == ASCII.colon, (2...6).contains(end - index) else {
+        guard value[index] == ASCII.colon, (2...6).contains(end - index) else {
             throw .malformedHost
         }
         var port = 0
         for position in (index + 1)..<end {
-            guard ASCII.isDigit(bytes[position]) else { throw .malformedHost }
-            port = port * 10 + Int(bytes[position] - ASCII.zero)
+            guard ASCII.isDigit(value[position]) else { throw .malformedHost }
+            port = port * 10 + Int(value[position] - ASCII.zero)
         }
         guard port <= 65535 else { throw .malformedHost }
     }

@@ -92,7 +92,9 @@ extension MessageHead {
 extension MessageHead {
     /// The position in ``fields`` of the first field of this name, nil if there is none.
     package func index(of name: FieldName) -> Int? {
-        self.fields.firstIndex { $0.name == name }
+        // Not `firstIndex`, for which the table would be retained.
+        for index in 0..<self.fields.count where self.fields[index].name == name { return index }
+        return nil
     }
 
     /// The position of the first field named `literal`, nil if there is none.
@@ -148,12 +150,14 @@ extension MessageHead {
 extension MessageHead {
     /// Adds a field, which the caller vouches for: a token for a name, no control bytes in the value.
     ///
-    /// - Returns: false, with nothing added, where name or value is longer than 65,535 bytes.
+    /// - Returns: What name it is; nil, with nothing added, where name or value is longer than
+    ///   65,535 bytes or there is no name.
     @discardableResult
-    package func append(name: Span<UInt8>, value: Span<UInt8>) -> Bool {
+    package func append(name: Span<UInt8>, value: Span<UInt8>) -> FieldName? {
         guard !name.isEmpty, name.count <= UInt16.max, value.count <= UInt16.max else {
-            return false
+            return nil
         }
+        let known = FieldName.classify(name, start: 0, length: name.count)
         let start = self.bytes.writerIndex
         self.bytes.write(atMost: name.count &+ value.count &+ 4) { output in
             output.append(name)
@@ -165,9 +169,8 @@ extension MessageHead {
             HeadField(
                 nameStart: UInt32(start), valueStart: UInt32(start + name.count + 2),
                 nameLength: UInt16(name.count), valueLength: UInt16(value.count),
-                name: FieldName.classify(name, start: 0, length: name.count), isHopByHop: false,
-                isCanonical: true))
-        return true
+                name: known, isHopByHop: false, isCanonical: true))
+        return known
     }
 
     /// Sets path and query of a request that has no request line, as HTTP/2's `:path`.

@@ -46,11 +46,18 @@ internal import NIOCore
     }
 }
 
-/// The session a callback is about.
-@unsafe private func session(_ user: UnsafeMutableRawPointer?) -> HTTP2Session? {
-    guard let user = unsafe user else { return nil }
-    let session = unsafe Unmanaged<HTTP2Session>.fromOpaque(user).takeUnretainedValue()
-    return session.owner == nil ? nil : session
+/// Calls `body` with the session a callback is about; `otherwise` if nobody is to be called any more.
+///
+/// A head has a dozen fields and each is a call: the session, which is running, is not retained for
+/// any of them, nor is a stream (``HTTP2Session/withStream(_:_:)``).
+@unsafe @inline(__always)
+private func withSession<Result>(
+    _ user: UnsafeMutableRawPointer?, otherwise: Result, _ body: (HTTP2Session) -> Result
+) -> Result {
+    guard let user = unsafe user else { return otherwise }
+    return unsafe Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef { session in
+        session.hasOwner ? body(session) : otherwise
+    }
 }
 
 extension HTTP2FrameHeader {
@@ -62,62 +69,68 @@ extension HTTP2FrameHeader {
 }
 
 private let http2FrameBegan: nghttp2_on_begin_frame_callback = { _, header, user in
-    guard let header = unsafe header, let session = unsafe session(user) else { return 0 }
-    session.owner?.frameBegan(unsafe HTTP2FrameHeader(header.pointee))
-    return 0
+    guard let header = unsafe header else { return 0 }
+    return unsafe withSession(user, otherwise: 0) { session in
+        session.owner?.frameBegan(unsafe HTTP2FrameHeader(header.pointee))
+        return 0
+    }
 }
 
 private let http2HeadersBegan: nghttp2_on_begin_headers_callback = { _, frame, user in
-    guard let frame = unsafe frame, let session = unsafe session(user) else { return 0 }
-    let header = unsafe HTTP2FrameHeader(frame.pointee.hd)
-    let isRequest = unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
-    return session.beginHeaders(header, isRequest: isRequest)
-        ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
+    guard let frame = unsafe frame else { return 0 }
+    return unsafe withSession(user, otherwise: 0) { session in
+        let header = unsafe HTTP2FrameHeader(frame.pointee.hd)
+        let isRequest = unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
+        return session.beginHeaders(header, isRequest: isRequest)
+            ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
+    }
 }
 
 private let http2FieldReceived: nghttp2_on_header_callback = {
     _, _, name, nameLength, value, valueLength, _, user in
-    guard let session = unsafe session(user), let stream = session.reading else { return 0 }
-    let name = unsafe UnsafeBufferPointer(start: name, count: nameLength)
-    let value = unsafe UnsafeBufferPointer(start: value, count: valueLength)
-    switch unsafe stream.receiveField(Span(_unsafeElements: name), Span(_unsafeElements: value)) {
-    case .taken: return 0
-    case .malformed: return session.refuseField(stream)
-    case .flood:
-        session.isPaused = true
-        session.terminate(code: HTTP2ErrorCode.enhanceYourCalm)
-        return NGHTTP2_ERR_PAUSE.rawValue
+    unsafe withSession(user, otherwise: 0) { session in
+        let name = unsafe UnsafeBufferPointer(start: name, count: nameLength)
+        let value = unsafe UnsafeBufferPointer(start: value, count: valueLength)
+        return session.receiveField(
+            unsafe Span(_unsafeElements: name), unsafe Span(_unsafeElements: value))
     }
 }
 
 private let http2FieldRefused: nghttp2_on_invalid_header_callback = {
     _, _, _, _, _, _, _, user in
-    guard let session = unsafe session(user) else { return 0 }
-    session.owner?.fieldRefused()
-    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
+    unsafe withSession(user, otherwise: 0) { session in
+        session.owner?.fieldRefused()
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
+    }
 }
 
 private let http2FrameRefused: nghttp2_on_invalid_frame_recv_callback = { _, frame, _, user in
-    guard let frame = unsafe frame, let session = unsafe session(user) else { return 0 }
-    session.owner?.frameRefused(unsafe frame.pointee.hd.stream_id)
-    return 0
+    guard let frame = unsafe frame else { return 0 }
+    return unsafe withSession(user, otherwise: 0) { session in
+        session.owner?.frameRefused(unsafe frame.pointee.hd.stream_id)
+        return 0
+    }
 }
 
 private let http2DataReceived: nghttp2_on_data_chunk_recv_callback = {
     _, _, streamID, data, count, user in
-    guard let session = unsafe session(user), let data = unsafe data else { return 0 }
-    unsafe session.receiveData(streamID, data, count)
-    return 0
+    guard let data = unsafe data else { return 0 }
+    return unsafe withSession(user, otherwise: 0) { session in
+        unsafe session.receiveData(streamID, data, count)
+        return 0
+    }
 }
 
 private let http2FrameReceived: nghttp2_on_frame_recv_callback = { _, frame, user in
-    guard let frame = unsafe frame, let session = unsafe session(user) else { return 0 }
-    let header = unsafe HTTP2FrameHeader(frame.pointee.hd)
-    let increment =
-        header.type == HTTP2FrameType.windowUpdate
-        ? unsafe frame.pointee.window_update.window_size_increment : 0
-    session.frameReceived(header, windowIncrement: increment)
-    return 0
+    guard let frame = unsafe frame else { return 0 }
+    return unsafe withSession(user, otherwise: 0) { session in
+        let header = unsafe HTTP2FrameHeader(frame.pointee.hd)
+        let increment =
+            header.type == HTTP2FrameType.windowUpdate
+            ? unsafe frame.pointee.window_update.window_size_increment : 0
+        session.frameReceived(header, windowIncrement: increment)
+        return 0
+    }
 }
 
 private let http2ExtensionReceived: nghttp2_on_extension_chunk_recv_callback = {
@@ -125,32 +138,35 @@ private let http2ExtensionReceived: nghttp2_on_extension_chunk_recv_callback = {
 }
 
 private let http2ExtensionEnded: nghttp2_unpack_extension_callback = { _, _, _, user in
-    if let session = unsafe session(user) { session.owner?.unknownFrameReceived() }
+    unsafe withSession(user, otherwise: ()) { session in session.owner?.unknownFrameReceived() }
     return NGHTTP2_ERR_CANCEL.rawValue
 }
 
 private let http2FrameSent: nghttp2_on_frame_send_callback = { _, frame, user in
-    guard let frame = unsafe frame, let session = unsafe session(user) else { return 0 }
-    let header = unsafe HTTP2FrameHeader(frame.pointee.hd)
-    switch header.type {
-    case HTTP2FrameType.data, HTTP2FrameType.headers:
-        if header.endsStream { session.stream(header.streamID)?.endSent() }
-    case HTTP2FrameType.reset:
-        session.owner?.resetSent(
-            header.streamID, code: unsafe frame.pointee.rst_stream.error_code)
-    default: break
+    guard let frame = unsafe frame else { return 0 }
+    return unsafe withSession(user, otherwise: 0) { session in
+        let header = unsafe HTTP2FrameHeader(frame.pointee.hd)
+        switch header.type {
+        case HTTP2FrameType.data, HTTP2FrameType.headers:
+            if header.endsStream { session.withStream(header.streamID) { $0.endSent() } }
+        case HTTP2FrameType.reset:
+            session.owner?.resetSent(
+                header.streamID, code: unsafe frame.pointee.rst_stream.error_code)
+        default: break
+        }
+        return 0
     }
-    return 0
 }
 
 private let http2StreamClosed: nghttp2_on_stream_close_callback = { _, streamID, code, user in
-    guard let session = unsafe session(user), let stream = session.stream(streamID) else {
+    unsafe withSession(user, otherwise: 0) { session in
+        // Retained: its connection may let go of it.
+        guard let stream = session.stream(streamID) else { return 0 }
+        session.detach(streamID)
+        session.forget(stream)
+        session.owner?.streamClosed(stream, code: code)
         return 0
     }
-    session.detach(streamID)
-    if session.reading === stream { session.reading = nil }
-    session.owner?.streamClosed(stream, code: code)
-    return 0
 }
 
 /// Says how much body there is; the bytes themselves go in ``http2SendData``.
@@ -160,26 +176,30 @@ let http2ReadBody: nghttp2_data_source_read_callback = {
         let object = unsafe CNghttp2_source_pointer(source)
     else { return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue) }
     // The streams' objects are gone once their connection has ended, maybe within this very turn.
-    guard unsafe session(user) != nil else { return Int(NGHTTP2_ERR_DEFERRED.rawValue) }
-    let stream = unsafe Unmanaged<HTTP2Stream>.fromOpaque(object).takeUnretainedValue()
-    let step = stream.nextData(limit: limit)
-    guard let count = step.count else { return Int(NGHTTP2_ERR_DEFERRED.rawValue) }
-    unsafe flags.pointee |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue
-    if step.isLast { unsafe flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue }
-    if step.hasTrailers { unsafe flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue }
-    return count
+    return unsafe withSession(user, otherwise: Int(NGHTTP2_ERR_DEFERRED.rawValue)) { _ in
+        let step = unsafe Unmanaged<HTTP2Stream>.fromOpaque(object)
+            ._withUnsafeGuaranteedRef { $0.nextData(limit: limit) }
+        guard let count = step.count else { return Int(NGHTTP2_ERR_DEFERRED.rawValue) }
+        unsafe flags.pointee |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue
+        if step.isLast { unsafe flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue }
+        if step.hasTrailers { unsafe flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue }
+        return count
+    }
 }
 
 private let http2SendData: nghttp2_send_data_callback = {
     _, _, frameHeader, count, source, user in
-    guard let session = unsafe session(user), let source = unsafe source,
-        let frameHeader = unsafe frameHeader, let object = unsafe CNghttp2_source_pointer(source)
+    guard let source = unsafe source, let frameHeader = unsafe frameHeader,
+        let object = unsafe CNghttp2_source_pointer(source)
     else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
-    guard !session.isOutputFull else { return NGHTTP2_ERR_WOULDBLOCK.rawValue }
-    let stream = unsafe Unmanaged<HTTP2Stream>.fromOpaque(object).takeUnretainedValue()
-    unsafe session.output.writeBytes(UnsafeRawBufferPointer(start: frameHeader, count: 9))
-    session.writeData(of: stream, count)
-    return 0
+    let failure = NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
+    return unsafe withSession(user, otherwise: failure) { session in
+        guard !session.isOutputFull else { return NGHTTP2_ERR_WOULDBLOCK.rawValue }
+        unsafe session.output.writeBytes(UnsafeRawBufferPointer(start: frameHeader, count: 9))
+        unsafe Unmanaged<HTTP2Stream>.fromOpaque(object)
+            ._withUnsafeGuaranteedRef { session.writeData(of: $0, count) }
+        return 0
+    }
 }
 
 // What the callbacks do that is the same on both sides.
@@ -191,18 +211,28 @@ extension HTTP2Session {
                 return false
             }
             self.attach(stream, to: header.streamID)
-            self.reading = stream
+            self.beginFields(of: stream)
         } else {
-            self.reading = self.stream(header.streamID)
+            self.beginFields(of: self.stream(header.streamID))
         }
-        self.reading?.beginFields()
         return true
     }
 
-    fileprivate func refuseField(_ stream: HTTP2Stream) -> CInt {
+    fileprivate func receiveField(_ name: Span<UInt8>, _ value: Span<UInt8>) -> CInt {
+        switch self.withReadingStream({ $0.receiveField(name, value) }) {
+        case .taken, nil: return 0
+        case .malformed: return self.refuseField()
+        case .flood:
+            self.isPaused = true
+            self.terminate(code: HTTP2ErrorCode.enhanceYourCalm)
+            return NGHTTP2_ERR_PAUSE.rawValue
+        }
+    }
+
+    private func refuseField() -> CInt {
         self.owner?.fieldRefused()
         // By default the code would be INTERNAL_ERROR.
-        self.reset(stream.id, code: HTTP2ErrorCode.protocolError)
+        self.withReadingStream { self.reset($0.id, code: HTTP2ErrorCode.protocolError) }
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
     }
 
@@ -222,8 +252,7 @@ extension HTTP2Session {
     fileprivate func frameReceived(_ header: HTTP2FrameHeader, windowIncrement: Int32) {
         switch header.type {
         case HTTP2FrameType.headers:
-            let stream = self.reading
-            self.reading = nil
+            let stream = self.endFields()
             self.owner?.frameReceived(header, windowIncrement: 0)
             stream?.fieldsEnded(endsStream: header.endsStream)
         case HTTP2FrameType.data:

@@ -107,7 +107,7 @@ struct HTTP2HeadReader {
         case 10:
             self.hasAuthority = true
             head.append(name: Self.host.span, value: value)
-            return self.noteHost(head)
+            return self.noteHost(value, in: head)
         default:
             return .malformed
         }
@@ -143,12 +143,12 @@ struct HTTP2HeadReader {
         if isHost, self.hasAuthority, kind == .request {
             return Self.isSame(value, as: head) ? .taken : .malformed
         }
-        guard head.append(name: name, value: value) else {
+        guard let known = head.append(name: name, value: value) else {
             self.problem = .fieldsTooLarge
             return .taken
         }
-        if isHost, kind == .request { return self.noteHost(head) }
-        self.note(head, kind: kind)
+        if isHost, kind == .request { return self.noteHost(value, in: head) }
+        if known != .other { self.note(known, value, in: head, kind: kind) }
         return .taken
     }
 
@@ -203,20 +203,19 @@ struct HTTP2HeadReader {
         }
     }
 
-    private mutating func note(_ head: MessageHead, kind: FieldSection.Kind) {
-        let index = head.fields.count - 1
-        let field = head.fields[index]
-        guard field.name != .other else { return }
-        let bytes = head.bytes
+    /// Takes notice of the field that was added last.
+    private mutating func note(
+        _ name: FieldName, _ value: Span<UInt8>, in head: MessageHead, kind: FieldSection.Kind
+    ) {
         do throws(HTTPError) {
-            try self.section.note(field, bytes.readableBytesUInt8Span, index: index, kind: kind)
+            try self.section.note(name, value, index: head.fields.count - 1, kind: kind)
         } catch {
             self.problem = error
         }
     }
 
-    private mutating func noteHost(_ head: MessageHead) -> Verdict {
-        self.note(head, kind: .request)
+    private mutating func noteHost(_ value: Span<UInt8>, in head: MessageHead) -> Verdict {
+        self.note(.host, value, in: head, kind: .request)
         guard self.problem == nil else {
             self.problem = nil
             return .malformed

@@ -56,8 +56,8 @@ protocol HTTP2SessionOwner: AnyObject {
     private var outputLimit = 0
     /// Whether ``output`` has all it may have.
     var isOutputFull: Bool { self.output.readableBytes >= self.outputLimit }
-    /// Whose fields are being read.
-    var reading: HTTP2Stream?
+    /// Whose fields are being read; kept by the owner, which says when it has closed.
+    private var reading: Unmanaged<HTTP2Stream>?
     /// Streams that may be given more body since some of theirs left.
     var unblocked: [HTTP2Stream] = []
     /// Whether the session was ended because its peer did too much of something.
@@ -86,11 +86,13 @@ protocol HTTP2SessionOwner: AnyObject {
 
     deinit { unsafe nghttp2_session_del(self.session) }
 
-    /// Calls nobody any more, and lets go of the streams, which hold the session in turn: there may be
-    /// one whose fields have not ended.
+    /// Whether callbacks still have somebody to tell.
+    var hasOwner: Bool { self.owner != nil }
+
+    /// Calls nobody any more, and lets go of the streams, which hold the session in turn.
     func abandon() {
         self.owner = nil
-        self.reading = nil
+        unsafe self.reading = nil
         self.unblocked = []
     }
 
@@ -273,6 +275,38 @@ protocol HTTP2SessionOwner: AnyObject {
             return nil
         }
         return unsafe Unmanaged<HTTP2Stream>.fromOpaque(object).takeUnretainedValue()
+    }
+
+    /// Gives `body` the object of an open stream, which `body` may not close; nil if there is none.
+    func withStream<Result>(_ id: Int32, _ body: (HTTP2Stream) -> Result) -> Result? {
+        guard let object = unsafe nghttp2_session_get_stream_user_data(self.session, id) else {
+            return nil
+        }
+        return unsafe Unmanaged<HTTP2Stream>.fromOpaque(object)._withUnsafeGuaranteedRef(body)
+    }
+
+    /// Makes `stream` the one whose fields are read.
+    func beginFields(of stream: HTTP2Stream?) {
+        unsafe self.reading = stream.map { unsafe Unmanaged.passUnretained($0) }
+        stream?.beginFields()
+    }
+
+    /// Gives `body` the stream whose fields are read, which `body` may not close; nil if there is none.
+    func withReadingStream<Result>(_ body: (HTTP2Stream) -> Result) -> Result? {
+        unsafe self.reading?._withUnsafeGuaranteedRef(body)
+    }
+
+    /// No more fields; the stream whose they were.
+    func endFields() -> HTTP2Stream? {
+        defer { unsafe self.reading = nil }
+        return unsafe self.reading?.takeUnretainedValue()
+    }
+
+    /// Lets go of a stream that has closed.
+    func forget(_ stream: HTTP2Stream) {
+        if unsafe self.reading?.toOpaque() == Unmanaged.passUnretained(stream).toOpaque() {
+            unsafe self.reading = nil
+        }
     }
 
     /// Makes `stream` the object of a stream the peer opened.

@@ -118,7 +118,9 @@ final class RequestMaker {
             head.append(name: Array(name.utf8).span, value: Array(value.utf8).span)
         }
         for (name, value) in plan.fields {
-            guard head.append(name: Array(name.utf8).span, value: Array(value.utf8).span) else {
+            let appended = head.append(
+                name: Array(name.utf8).span, value: Array(value.utf8).span)
+            guard appended != nil else {
                 throw .usage("--header \(name): name and value have at most 65,535 bytes")
             }
         }
