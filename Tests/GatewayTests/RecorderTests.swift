@@ -23,4 +23,24 @@ struct RecorderTests {
         #expect(recorder.heldBytes == 0)
         #expect(message.size.body == 0 && message.bodyBytes == 0)
     }
+
+    @Test(
+        "secrets are told apart by name, also where the configuration names a known field",
+        arguments: [
+            ("authorization", true), ("cookie", true), ("set-cookie", true),
+            ("proxy-anything", true), ("X-SSL-Client", true), ("x-client-cert", true),
+            ("X-Forwarded-Client-Cert", true), ("api-key", true), ("X-Auth-TOKEN", true),
+            ("client-secret", true), ("db-password", true), ("x-signature", true),
+            ("x-authorization", true), ("x-tenant", true), ("User-Agent", true),
+            ("content-type", false), ("x-request-id", false), ("accept", false), ("key", false),
+            ("tokens", false), ("x-tenants", false), ("x-forwarded-host", false),
+        ])
+    func secrets(_ name: String, _ isSecret: Bool) throws {
+        let secrets = SecretFields(["x-tenant", "user-agent"])
+        let head = MessageHead()
+        head.append(name: Array(name.utf8).span, value: Array("v".utf8).span)
+        let bytes = head.bytes
+        let field = try #require(head.fields.first)
+        #expect(secrets.contains(field, bytes.readableBytesUInt8Span) == isSecret)
+    }
 }

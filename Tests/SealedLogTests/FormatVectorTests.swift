@@ -54,7 +54,7 @@ import Testing
         batch.append(.bodyDigest, bytes(try sha256(answer)).rawSpan)
         batch.append(.outcome, LogEntry.Outcome.complete.rawValue)
         batch.end()
-        var encoded = batch.bytes
+        var encoded = batch.bytes.array
         encoded.replace(at: 8, withBigEndian: UInt64(0x29))
         encoded.replace(at: 0xC9 + 8, withBigEndian: UInt64(0x2A))
         #expect(encoded == bytes(self.vectors.entriesPayload))

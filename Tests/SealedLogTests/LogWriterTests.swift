@@ -149,8 +149,8 @@ import Testing
         batch = EntryBatch()
         _ = self.writer.step(now: self.log.time)
         let spare = self.queue.spare()
-        #expect(spare?.entries == 0 && spare?.bytes.isEmpty == true)
-        #expect(spare.map { $0.bytes.capacity >= 60_000 } == true)
+        #expect(spare?.entries == 0 && spare?.byteCount == 0)
+        #expect(spare.map { $0.capacity >= 60_000 } == true)
         #expect(self.queue.waitingBytes == 0)
     }
 

@@ -114,13 +114,15 @@ import Testing
         #expect(try problem() == nil)
     }
 
-    @Test("Whatever call fails, once or for ever, nothing that was made durable is lost")
-    func failingCalls() throws {
+    @Test(
+        "Whatever call fails, once or for ever, nothing that was made durable is lost",
+        arguments: [1024, 2048])
+    func failingCalls(largestFrameBytes: Int) throws {
         for failsOn in [false, true] {
             var call = 1
             while true {
                 let files = MemoryFiles()
-                let log = try TestLog(files, .init(largestFrameBytes: 1024))
+                let log = try TestLog(files, .init(largestFrameBytes: largestFrameBytes))
                 files.failingCall = files.calls + call
                 files.failsOn = failsOn
                 let (durable, made) = self.work(log)
@@ -164,11 +166,14 @@ import Testing
         return (writer.failure == nil ? writer.durableSequence : durable, lost)
     }
 
-    @Test("A full disk: what fits is kept, the rest is counted exactly, and it goes on with room")
-    func diskFull() throws {
+    @Test(
+        "A full disk: what fits is kept, the rest is counted exactly, and it goes on with room",
+        arguments: [4096, 8192])
+    func diskFull(largestFrameBytes: Int) throws {
         let files = MemoryFiles()
         let log = try TestLog(
-            files, .init(largestFrameBytes: 4096, retainedBytes: 20_000), reserveBytes: 50_000)
+            files, .init(largestFrameBytes: largestFrameBytes, retainedBytes: 20_000),
+            reserveBytes: 50_000)
         let writer = try log.open()
         files.capacity = 120_000
         var taken: Set<UInt64> = []

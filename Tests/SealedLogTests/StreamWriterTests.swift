@@ -213,4 +213,28 @@ import Testing
         let missing = try log.read().report
         #expect(missing.findings == [.missing(0...3)])
     }
+
+    @Test("a batch that fills a frame becomes one, and its entries stay in order among small ones")
+    func wholeBatches() throws {
+        let log = try TestLog()
+        let writer = try log.open()
+        var numbers: [Range<UInt64>] = []
+        var taken: [Bool] = []
+        var id: UInt64 = 0
+        for (count, bodyBytes) in [(2, 10), (40, 1000), (1, 10), (50, 1000), (3, 500), (90, 1000)] {
+            var batch = log.batch(count, bodyBytes: bodyBytes, firstID: id)
+            id += UInt64(count)
+            numbers.append(writer.append(taking: &batch, now: log.time))
+            taken.append(batch.entries == 0)
+        }
+        writer.close(now: log.time)
+        // The second fits in with the first; the last is more than a frame.
+        #expect(taken == [false, false, false, true, false, false])
+        #expect(numbers == [0..<2, 2..<42, 42..<43, 43..<93, 93..<96, 96..<186])
+        let (report, entries) = try log.read()
+        #expect(report.findings == [] && report.notes == [])
+        #expect(entries.map(\.sequence) == Array(0..<186))
+        #expect(entries.map(\.requestID.low) == Array(0..<186))
+        #expect(Set(entries.map { $0[.body]?.count }) == [10, 1000, 500])
+    }
 }

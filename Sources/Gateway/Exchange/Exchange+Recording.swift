@@ -101,9 +101,7 @@ extension Exchange {
         self.appendText(self.ids.requestID, .requestIDText, to: &batch)
         self.appendText(self.ids.clientRequestID, .clientRequestIDText, to: &batch)
         if let key = self.record.key {
-            batch.beginField(.endpointKeyID, byteCount: EndpointKeyID.byteCount)
-            batch.append(more: key.high, byteCount: 8)
-            batch.append(more: key.low, byteCount: EndpointKeyID.byteCount - 8)
+            batch.append(.endpointKeyID, key.high, key.low, byteCount: EndpointKeyID.byteCount)
         }
         batch.end()
     }

@@ -117,7 +117,7 @@ final class Recorder {
         guard let withBody = self.admit(size, log) else { return }
         while self.batches.count <= log.stream { self.batches.append(self.emptyBatch) }
         encode(&self.batches[log.stream], withBody)
-        if self.batches[log.stream].bytes.count >= Self.batchBytes {
+        if self.batches[log.stream].byteCount >= Self.batchBytes {
             self.push(log.stream)
         } else {
             self.scheduleFlush()

@@ -163,10 +163,18 @@ struct SecretFields: Sendable {
     private let names: [[UInt8]]
     /// How names and suffixes end: bit n stands for those whose ``end(_:_:)`` is n.
     private let ends: UInt64
+    /// Known names that are secret, and those that are not: most fields are one of these.
+    private let known: FieldNameSet = [.authorization, .cookie, .setCookie, .proxy, .xSSL]
+    private let harmless: FieldNameSet
 
     /// - Parameter names: Further ones, in lower case.
     init(_ names: [String]) {
         self.names = (["x-forwarded-client-cert", "x-client-cert"] + names).map { Array($0.utf8) }
+        var harmless = Self.harmless
+        for name in self.names where !name.isEmpty {
+            harmless.remove(FieldName.classify(name.span, start: 0, length: name.count))
+        }
+        self.harmless = harmless
         let suffixes = Self.suffixes.map { Array("\($0)".utf8) }
         self.ends = (self.names + suffixes).reduce(0) { bits, name in
             // One of a single byte ends after any other.
@@ -176,7 +184,8 @@ struct SecretFields: Sendable {
     }
 
     func contains(_ field: HeadField, _ bytes: Span<UInt8>) -> Bool {
-        if Self.known.contains(field.name) { return true }
+        if self.harmless.contains(field.name) { return false }
+        if self.known.contains(field.name) { return true }
         let name = bytes.extracting(field.nameRange)
         // Most names are told apart from all of these by how they end.
         guard name.count > 1,
@@ -193,7 +202,13 @@ struct SecretFields: Sendable {
         UInt64((first | 0x20) &* 5 &+ (second | 0x20)) & 63
     }
 
-    private static let known: FieldNameSet = [.authorization, .cookie, .setCookie, .proxy, .xSSL]
+    /// Names of one spelling each that end as no secret does.
+    private static let harmless: FieldNameSet = [
+        .accept, .acceptEncoding, .azuremlModelDeployment, .cacheControl, .connection,
+        .contentEncoding, .contentLength, .contentType, .date, .expect, .host, .location, .server,
+        .strictTransportSecurity, .traceparent, .transferEncoding, .userAgent, .via,
+        .xForwardedFor, .xMSClientRequestID, .xMSRequestID, .xRealIP, .xRequestID,
+    ]
     private static let suffixes: [StaticString] = [
         "-key", "-token", "-secret", "-password", "signature", "authorization",
     ]

@@ -120,8 +120,13 @@ extension LogEntry {
 ///
 /// A worker fills one and hands it over whole; the log's writer gives the numbers.
 @usableFromInline package struct EntryBatch: Sendable {
-    /// The encoded entries.
-    package private(set) var bytes: [UInt8]
+    /// The entries, and zeros, or what stood there before, as far as there is room.
+    ///
+    /// An entry has some ten fields: each is written into memory that is there, and asks no array to
+    /// grow.
+    private var memory: [UInt8]
+    /// How many bytes the entries have.
+    package private(set) var byteCount = 0
     /// How many entries there are.
     package private(set) var entries = 0
 
@@ -130,17 +135,29 @@ extension LogEntry {
 
     /// Makes an empty one with room for so many bytes.
     package init(reserving capacity: Int = 0) {
-        self.bytes = []
-        self.bytes.reserveCapacity(capacity)
+        self.memory = [UInt8](repeating: 0, count: capacity)
     }
+
+    /// The encoded entries.
+    package var bytes: RawSpan {
+        @_lifetime(borrow self)
+        get {
+            let bytes = self.memory.rawSpan.extracting(first: self.byteCount)
+            // All of it is the array's, which is part of this.
+            return unsafe _overrideLifetime(bytes, borrowing: self)
+        }
+    }
+
+    /// How many bytes there is room for without asking for more memory.
+    package var capacity: Int { self.memory.count }
 
     /// Begins an entry; its fields follow, by ascending tag, and then ``end()``.
     package mutating func begin(
         _ kind: LogEntry.Kind, nanoseconds: UInt64, requestID: LogIdentifier
     ) {
-        self.start = self.bytes.count
+        self.start = self.byteCount
         self.lastTag = 0
-        unsafe self.bytes.append(count: LogEntry.smallestBytes) { entry in
+        unsafe self.extend(by: LogEntry.smallestBytes) { entry in
             // The length and the sequence number come later.
             unsafe entry.storeBytes(of: UInt32(0), as: UInt32.self)
             unsafe entry.storeBytes(
@@ -156,31 +173,20 @@ extension LogEntry {
 
     /// Appends a field with the bytes of `value`.
     package mutating func append(_ tag: LogEntry.Tag, _ value: RawSpan) {
-        self.noteTag(tag)
-        unsafe self.bytes.append(count: 6 + value.byteCount) { field in
-            unsafe Self.store(tag, byteCount: value.byteCount, to: field)
-            unsafe value.withUnsafeBytes {
-                unsafe UnsafeMutableRawBufferPointer(rebasing: field[6...]).copyMemory(from: $0)
-            }
-        }
+        unsafe value.withUnsafeBytes { unsafe self.append(tag, $0) }
     }
 
     /// Appends a field with the bytes of `value`.
     package mutating func append(_ tag: LogEntry.Tag, _ value: StaticString) {
-        let count = value.utf8CodeUnitCount
-        self.noteTag(tag)
-        unsafe self.bytes.append(count: 6 + count) { field in
-            unsafe Self.store(tag, byteCount: count, to: field)
-            unsafe UnsafeMutableRawBufferPointer(rebasing: field[6...]).copyMemory(
-                from: UnsafeRawBufferPointer(start: value.utf8Start, count: count))
-        }
+        unsafe self.append(
+            tag,
+            UnsafeRawBufferPointer(start: value.utf8Start, count: value.utf8CodeUnitCount))
     }
 
     /// Appends a field with the UTF-8 bytes of `value`; named, so that a literal is never taken for a
     /// String.
     package mutating func append(_ tag: LogEntry.Tag, utf8 value: String) {
-        self.beginField(tag, byteCount: value.utf8.count)
-        self.bytes.append(contentsOf: value.utf8)
+        self.append(tag, Array(value.utf8).rawSpan)
     }
 
     /// Appends a field with a number; its width must be the one the tag has.
@@ -188,56 +194,83 @@ extension LogEntry {
     package mutating func append(
         _ tag: LogEntry.Tag, _ value: some FixedWidthInteger & BitwiseCopyable
     ) {
-        self.beginField(tag, byteCount: value.bitWidth / 8)
-        self.append(more: UInt64(truncatingIfNeeded: value), byteCount: value.bitWidth / 8)
+        self.append(
+            tag, UInt64(truncatingIfNeeded: value), 0, byteCount: value.bitWidth / 8)
     }
 
-    /// Appends the head of a field whose `byteCount` bytes follow by ``append(more:)``.
+    /// Appends a field with the lowest `byteCount` bytes of two numbers, each big-endian, of which
+    /// `first` has at most 8.
     @usableFromInline
-    package mutating func beginField(_ tag: LogEntry.Tag, byteCount: Int) {
-        self.noteTag(tag)
-        unsafe self.bytes.append(count: 6) { field in
-            unsafe Self.store(tag, byteCount: byteCount, to: field)
+    package mutating func append(
+        _ tag: LogEntry.Tag, _ first: UInt64, _ second: UInt64, byteCount: Int
+    ) {
+        precondition(0...16 ~= byteCount, "two numbers have at most 16 bytes")
+        let (firstBits, secondBits) = (8 * min(byteCount, 8), 8 * max(byteCount - 8, 0))
+        // The highest of the bytes that count comes first.
+        let numbers: [2 of UInt64] = [
+            (first << (64 - firstBits)).bigEndian, (second << (64 - secondBits)).bigEndian,
+        ]
+        unsafe numbers.span.withUnsafeBytes {
+            unsafe self.append(tag, UnsafeRawBufferPointer(rebasing: $0[..<byteCount]))
         }
     }
 
-    private mutating func noteTag(_ tag: LogEntry.Tag) {
+    @unsafe private mutating func append(_ tag: LogEntry.Tag, _ value: UnsafeRawBufferPointer) {
         precondition(tag.rawValue > self.lastTag, "tags ascend")
         self.lastTag = tag.rawValue
-    }
-
-    private static func store(
-        _ tag: LogEntry.Tag, byteCount: Int, to field: UnsafeMutableRawBufferPointer
-    ) {
-        unsafe field.storeBytes(of: tag.rawValue.bigEndian, as: UInt16.self)
-        unsafe field.storeBytes(
-            of: UInt32(byteCount).bigEndian, toByteOffset: 2, as: UInt32.self)
-    }
-
-    /// Appends the lowest `byteCount` bytes of a number, big-endian, as part of the field that was
-    /// begun.
-    @usableFromInline
-    package mutating func append(more number: UInt64, byteCount: Int) {
-        precondition(byteCount <= 8, "a number has at most 8 bytes")
-        unsafe self.bytes.append(count: byteCount) { target in
-            var shifted = (number &<< UInt64(8 * (8 - byteCount))).bigEndian
-            unsafe withUnsafeBytes(of: &shifted) {
-                unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[..<byteCount]))
-            }
+        unsafe self.extend(by: 6 + value.count) { field in
+            unsafe field.storeBytes(of: tag.rawValue.bigEndian, as: UInt16.self)
+            unsafe field.storeBytes(
+                of: UInt32(value.count).bigEndian, toByteOffset: 2, as: UInt32.self)
+            guard let source = value.baseAddress else { return }
+            unsafe (field + 6).copyMemory(from: source, byteCount: value.count)
         }
+    }
+
+    /// Gives `body` the next `count` bytes, all of which it must write.
+    @inline(__always)
+    private mutating func extend(by count: Int, _ body: (UnsafeMutableRawPointer) -> Void) {
+        let end = self.byteCount + count
+        if end > self.memory.count { self.memory.setCount(max(end, 2 * self.memory.count)) }
+        unsafe self.memory.withUnsafeMutableBytes { memory in
+            guard let base = memory.baseAddress else { return }
+            unsafe body(base + self.byteCount)
+        }
+        self.byteCount = end
     }
 
     /// Ends the entry.
     package mutating func end() {
-        let count = self.bytes.count - self.start
+        let count = self.byteCount - self.start
         precondition(count <= SegmentLimits.entryBytes, "an entry has at most 64 MiB")
-        self.bytes.replace(at: self.start, withBigEndian: UInt32(count - 4))
+        self.memory.replace(at: self.start, withBigEndian: UInt32(count - 4))
         self.entries += 1
     }
 
     /// Forgets all, and keeps the memory.
     package mutating func removeAll() {
-        self.bytes.removeAll(keepingCapacity: true)
+        self.byteCount = 0
         self.entries = 0
+    }
+}
+
+extension EntryBatch {
+    /// Gives the entries the numbers from `first` on.
+    mutating func setSequence(from first: UInt64) {
+        var offset = 0
+        for number in first..<first + UInt64(self.entries) {
+            self.memory.replace(at: offset + LogEntry.sequenceOffset, withBigEndian: number)
+            offset += 4 + Int(self.memory.rawSpan.bigEndian(UInt32.self, at: offset))
+        }
+    }
+
+    /// The encoded entries; the batch is empty then and has the memory of `spare`.
+    mutating func exchange(for spare: [UInt8]) -> [UInt8] {
+        var bytes = spare
+        swap(&bytes, &self.memory)
+        bytes.setCount(self.byteCount)
+        self.memory.setCount(self.memory.capacity)
+        self.removeAll()
+        return bytes
     }
 }

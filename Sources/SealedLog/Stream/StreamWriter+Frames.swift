@@ -12,6 +12,22 @@ extension StreamWriter {
         self.pendingEntries += 1
         self.nextSequence += 1
         if entry.byteCount > capacity { self.splitPending(capacity) }
+        self.writeFrames(now)
+    }
+
+    /// Whether a batch becomes a frame by itself: one that is more than half full, if what waits does
+    /// not fit in with it.
+    func isFrame(_ batch: EntryBatch) -> Bool {
+        let capacity = self.payloadCapacity
+        guard self.gap == nil, self.failure == nil, batch.byteCount <= capacity else {
+            return false
+        }
+        return batch.byteCount > capacity / 2
+            && (self.pending.isEmpty || self.pending.count + batch.byteCount > capacity)
+    }
+
+    /// Writes the frames there are.
+    func writeFrames(_ now: LogTime) {
         guard self.unwritten < self.retained.count else { return }
         self.attempt(now) { () throws(SealedLogError) in
             try self.makeRoom(now)

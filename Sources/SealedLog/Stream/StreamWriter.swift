@@ -193,8 +193,24 @@ package final class StreamWriter {
     /// - Returns: The numbers of the entries that were taken; those of the end of the batch that are
     ///   missing are lost.
     package func append(_ batch: EntryBatch, now: LogTime) -> Range<UInt64> {
+        var batch = batch
+        return self.append(taking: &batch, now: now)
+    }
+
+    /// The same, of a batch nobody else has: where it fills a frame, the frame has its memory, and the
+    /// batch what another frame had.
+    func append(taking batch: inout EntryBatch, now: LogTime) -> Range<UInt64> {
         let first = self.nextSequence
-        let bytes = batch.bytes.rawSpan
+        if self.isFrame(batch) {
+            self.framePending()
+            batch.setSequence(from: first)
+            self.nextSequence += UInt64(batch.entries)
+            self.pendingEntries = UInt32(batch.entries)
+            self.pending = batch.exchange(for: self.spare.popLast() ?? [])
+            self.writeFrames(now)
+            return first..<self.nextSequence
+        }
+        let bytes = batch.bytes
         var offset = 0
         for index in 0..<batch.entries {
             let count = 4 + Int(bytes.bigEndian(UInt32.self, at: offset))

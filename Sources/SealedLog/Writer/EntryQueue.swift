@@ -24,12 +24,15 @@ package final class EntryQueue: Sendable {
         /// Told with the outcome once all its entries are durable or one is lost; nil if nobody
         /// waits.
         package var ticket: UInt64?
+        /// The room it takes, also once the batch was written.
+        fileprivate let byteCount: Int
 
         /// A batch for a stream.
         package init(stream: Int, batch: EntryBatch, ticket: UInt64?) {
             self.stream = stream
             self.batch = batch
             self.ticket = ticket
+            self.byteCount = batch.byteCount
         }
     }
 
@@ -89,7 +92,7 @@ package final class EntryQueue: Sendable {
     ///
     /// - Returns: False if it does not fit; its entries are then counted as lost.
     package func push(_ item: Item) -> Bool {
-        let bytes = item.batch.bytes.count
+        let bytes = item.byteCount
         let used = self.usedBytes.wrappingAdd(bytes, ordering: .relaxed).newValue
         guard used <= self.capacityBytes else {
             self.usedBytes.wrappingSubtract(bytes, ordering: .relaxed)
@@ -143,11 +146,11 @@ package final class EntryQueue: Sendable {
 
     /// Gives back the room of a batch that was written or dropped, and its memory.
     package func release(_ item: inout Item) {
-        self.usedBytes.wrappingSubtract(item.batch.bytes.count, ordering: .relaxed)
+        self.usedBytes.wrappingSubtract(item.byteCount, ordering: .relaxed)
         var batch = EntryBatch()
         swap(&batch, &item.batch)
         // An entry by itself has little memory, a large one more than another batch will need.
-        guard item.ticket == nil, batch.bytes.capacity <= Self.maximumSpareBytes else { return }
+        guard item.ticket == nil, 1...Self.maximumSpareBytes ~= batch.capacity else { return }
         batch.removeAll()
         let spare = batch
         self.spares.withLock { spares in

@@ -13,12 +13,23 @@ package final class LogWriter {
     }
 
     /// A stream by the number its batches carry.
-    private struct Stream {
-        var writer: StreamWriter
+    private final class Stream {
+        let writer: StreamWriter
         var schedule: DurabilitySchedule
         /// Whoever waits, with the number below which all must be durable.
         var waiting: [(ticket: UInt64, end: UInt64)] = []
         var nextTry: UInt64 = 0
+
+        init(_ writer: StreamWriter, _ durability: Durability) {
+            self.writer = writer
+            self.schedule = DurabilitySchedule(durability)
+        }
+
+        /// When something is due, in monotonic nanoseconds.
+        var deadlines: [UInt64] {
+            guard self.writer.failure == nil else { return [self.nextTry] }
+            return [self.schedule.deadline, self.writer.segmentDeadline].compactMap { $0 }
+        }
     }
 
     /// Whether the last ``step(now:)`` found entries.
@@ -51,8 +62,9 @@ package final class LogWriter {
 
     /// Takes over a stream that was opened; batches for `number` go to it.
     package func add(_ writer: StreamWriter, as number: Int, _ durability: Durability) {
-        self.streams[number] = Stream(writer: writer, schedule: DurabilitySchedule(durability))
-        self.keepAnchor(of: number)
+        let stream = Stream(writer, durability)
+        self.streams[number] = stream
+        self.keepAnchor(of: stream)
     }
 
     /// The writer of a stream, to supply a key or to revoke it; nil if there is none.
@@ -66,7 +78,7 @@ package final class LogWriter {
         self.isBusy = !taken.items.isEmpty
         var outcomes: [Outcome] = []
         for index in taken.items.indices {
-            self.append(taken.items[index], now, &outcomes)
+            self.append(&taken.items[index], now, &outcomes)
             self.queue.release(&taken.items[index])
         }
         for (number, losses) in taken.losses { self.count(losses, number, now) }
@@ -75,13 +87,9 @@ package final class LogWriter {
             self.count(EntryQueue.Losses(unlogged: entries), number, now)
         }
         var deadline: UInt64?
-        for number in self.streams.keys {
-            self.doWhatIsDue(number, now, &outcomes)
-            guard let stream = self.streams[number] else { continue }
-            let next =
-                stream.writer.failure == nil
-                ? [stream.schedule.deadline, stream.writer.segmentDeadline] : [stream.nextTry]
-            deadline = (next + [deadline]).compactMap { $0 }.min()
+        for stream in self.streams.values {
+            self.doWhatIsDue(stream, now, &outcomes)
+            for next in stream.deadlines { deadline = min(next, deadline ?? next) }
         }
         if !outcomes.isEmpty { self.report(outcomes) }
         return deadline
@@ -91,10 +99,10 @@ package final class LogWriter {
     package func close(now: LogTime) {
         _ = self.step(now: now)
         var outcomes: [Outcome] = []
-        for number in self.streams.keys.sorted() {
-            self.streams[number]?.writer.close(now: now)
-            self.settle(number, &outcomes)
-            self.keepAnchor(of: number)
+        for (_, stream) in self.streams.sorted(by: { $0.key < $1.key }) {
+            stream.writer.close(now: now)
+            self.settle(stream, &outcomes)
+            self.keepAnchor(of: stream)
         }
         if !outcomes.isEmpty { self.report(outcomes) }
         self.streams = [:]
@@ -105,10 +113,11 @@ package final class LogWriter {
     ///
     /// Whoever waits is told that it is lost.
     package func revoke(_ number: Int, now: LogTime) {
+        guard let stream = self.streams[number] else { return }
         var outcomes: [Outcome] = []
-        self.streams[number]?.writer.revoke(now: now)
-        self.settle(number, &outcomes)
-        self.keepAnchor(of: number)
+        stream.writer.revoke(now: now)
+        self.settle(stream, &outcomes)
+        self.keepAnchor(of: stream)
         if !outcomes.isEmpty { self.report(outcomes) }
     }
 
@@ -118,44 +127,45 @@ package final class LogWriter {
     package func expire(now: LogTime) throws(SealedLogError) -> Int {
         guard now.unixMilliseconds > self.retentionMilliseconds else { return 0 }
         var count = 0
-        for number in self.streams.keys.sorted() {
-            guard let writer = self.streams[number]?.writer else { continue }
-            count += try writer.expire(
+        for (_, stream) in self.streams.sorted(by: { $0.key < $1.key }) {
+            count += try stream.writer.expire(
                 writtenBefore: now.unixMilliseconds - self.retentionMilliseconds, now: now)
         }
         return count
     }
 
     private func count(_ losses: EntryQueue.Losses, _ number: Int, _ now: LogTime) {
-        guard let writer = self.streams[number]?.writer else {
+        guard let stream = self.streams[number] else {
             self.unbegun[number, default: 0] += losses.unlogged
             return
         }
-        writer.count(lost: losses.entries, bodies: losses.bodies, .queueFull, now: now)
-        writer.count(lost: losses.unlogged, bodies: 0, .revoked, now: now)
-        self.streams[number]?.schedule.append(at: now.monotonicNanoseconds)
+        stream.writer.count(lost: losses.entries, bodies: losses.bodies, .queueFull, now: now)
+        stream.writer.count(lost: losses.unlogged, bodies: 0, .revoked, now: now)
+        stream.schedule.append(at: now.monotonicNanoseconds)
     }
 
-    private func append(_ item: EntryQueue.Item, _ now: LogTime, _ outcomes: inout [Outcome]) {
-        guard let writer = self.streams[item.stream]?.writer else {
+    private func append(
+        _ item: inout EntryQueue.Item, _ now: LogTime, _ outcomes: inout [Outcome]
+    ) {
+        guard let stream = self.streams[item.stream] else {
             if let ticket = item.ticket { outcomes.append(.init(ticket: ticket, isDurable: false)) }
             return
         }
-        let numbers = writer.append(item.batch, now: now)
-        self.streams[item.stream]?.schedule.append(at: now.monotonicNanoseconds)
+        let entries = item.batch.entries
+        let numbers = stream.writer.append(taking: &item.batch, now: now)
+        stream.schedule.append(at: now.monotonicNanoseconds)
         guard let ticket = item.ticket else { return }
-        if numbers.count == item.batch.entries {
-            self.streams[item.stream]?.waiting.append((ticket, numbers.upperBound))
+        if numbers.count == entries {
+            stream.waiting.append((ticket, numbers.upperBound))
         } else {
             outcomes.append(.init(ticket: ticket, isDurable: false))
         }
     }
 
-    private func doWhatIsDue(_ number: Int, _ now: LogTime, _ outcomes: inout [Outcome]) {
-        guard let stream = self.streams[number] else { return }
+    private func doWhatIsDue(_ stream: Stream, _ now: LogTime, _ outcomes: inout [Outcome]) {
         let writer = stream.writer
         if writer.failure != nil {
-            self.retry(number, now)
+            self.retry(stream, now)
         } else {
             switch stream.schedule.action(
                 at: now.monotonicNanoseconds, unsynchronizedBytes: writer.unsynchronizedBytes)
@@ -167,23 +177,19 @@ package final class LogWriter {
                 writer.write(now: now)
             case .write:
                 writer.write(now: now)
-                self.streams[number]?.schedule.wrote()
+                stream.schedule.wrote()
             case .synchronize:
-                if writer.synchronize(now: now) {
-                    self.streams[number]?.schedule.synchronized()
-                }
+                if writer.synchronize(now: now) { stream.schedule.synchronized() }
             }
         }
-        self.settle(number, &outcomes)
-        self.keepAnchor(of: number)
+        self.settle(stream, &outcomes)
+        self.keepAnchor(of: stream)
     }
 
     /// Tries a stream that failed again, once a second: first makes room, by what is too old.
-    private func retry(_ number: Int, _ now: LogTime) {
-        guard let stream = self.streams[number], now.monotonicNanoseconds >= stream.nextTry else {
-            return
-        }
-        self.streams[number]?.nextTry = now.monotonicNanoseconds + Self.retryDelay
+    private func retry(_ stream: Stream, _ now: LogTime) {
+        guard now.monotonicNanoseconds >= stream.nextTry else { return }
+        stream.nextTry = now.monotonicNanoseconds + Self.retryDelay
         if stream.writer.failure?.isDiskFull == true {
             // Other streams may have something to remove; what fails here fails again below.
             for other in self.streams.values where other.writer.failure == nil {
@@ -193,15 +199,16 @@ package final class LogWriter {
             }
         }
         stream.writer.resume(now: now)
-        if stream.writer.failure == nil { self.streams[number]?.schedule.synchronized() }
+        if stream.writer.failure == nil { stream.schedule.synchronized() }
     }
 
     /// Tells those whose entries are durable now, and those whose entries will not be.
-    private func settle(_ number: Int, _ outcomes: inout [Outcome]) {
-        guard let stream = self.streams[number], !stream.waiting.isEmpty else { return }
+    private func settle(_ stream: Stream, _ outcomes: inout [Outcome]) {
+        guard !stream.waiting.isEmpty else { return }
         let hasFailed = stream.writer.failure != nil
-        self.streams[number]?.waiting.removeAll { waiting in
-            let isDurable = waiting.end <= stream.writer.durableSequence
+        let durable = stream.writer.durableSequence
+        stream.waiting.removeAll { waiting in
+            let isDurable = waiting.end <= durable
             // Whoever waits behind a failure is told at once: its answer must be cut.
             guard isDurable || hasFailed else { return false }
             outcomes.append(.init(ticket: waiting.ticket, isDurable: isDurable && !hasFailed))
@@ -209,8 +216,8 @@ package final class LogWriter {
         }
     }
 
-    private func keepAnchor(of number: Int) {
-        guard let anchor = self.streams[number]?.writer.takeAnchor() else { return }
+    private func keepAnchor(of stream: Stream) {
+        guard let anchor = stream.writer.takeAnchor() else { return }
         self.keep(anchor)
     }
 
