@@ -61,8 +61,8 @@ import Testing
         let header = FrameHeader(
             type: .entries, flags: [], index: 0, firstSequence: 0x29, entries: 2,
             plaintextBytes: encoded.count)
-        var assembler = EntryAssembler()
-        let assembled = assembler.entries(of: encoded, header)
+        var assembler = EntryAssembler(EntryFilter())
+        let assembled = assembler.entries(of: encoded.rawSpan, header)
         let entries = try #require(assembled)
         #expect(entries.map(\.kind) == [.request, .response])
         #expect(entries[0][.body] == body && entries[1][.status] == [0, 200])

@@ -24,7 +24,7 @@ import Testing
         #expect(entries.map(\.sequence) == Array(0..<450))
         #expect(entries[49][.body] == [UInt8](repeating: 49, count: 100))
         #expect(log.files.openFiles == 0)
-        let structure = try StreamReader(log.streamID, in: "log", keys: nil, log.files).read()
+        let structure = try StreamReader(log.streamID, in: "log", keys: nil, log.files).verify()
         #expect(structure.findings == [] && structure.isStructureOnly)
         #expect(structure.frames == report.frames)
     }

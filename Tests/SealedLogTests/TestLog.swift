@@ -1,4 +1,5 @@
 import Cryptography
+import Testing
 
 @testable import SealedLog
 
@@ -76,6 +77,9 @@ final class TestLog {
         var entries: [LogEntry] = []
         let report = try StreamReader(self.streamID, in: "log", keys: keys, files)
             .read(anchor: anchor) { (entry) throws(SealedLogError) in entries.append(entry) }
+        let verified = try StreamReader(self.streamID, in: "log", keys: keys, files)
+            .verify(anchor: anchor)
+        #expect(verified == report)
         return (report, entries)
     }
 

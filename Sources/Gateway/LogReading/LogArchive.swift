@@ -153,7 +153,7 @@ package final class LogArchive {
     ) throws -> StreamReport {
         if !isStructureOnly {
             do throws(SealedLogError) {
-                return try self.reader(of: stream, self.keys(of: stream)).read(
+                return try self.reader(of: stream, self.keys(of: stream)).verify(
                     anchor: stream.anchor, turned: turned)
             } catch {
                 guard error == .revoked else { throw error }
@@ -161,7 +161,7 @@ package final class LogArchive {
                 if self.failure?.isTransient == true { throw self.refusal(of: stream) }
             }
         }
-        return try self.reader(of: stream, nil).read(anchor: stream.anchor, turned: turned)
+        return try self.reader(of: stream, nil).verify(anchor: stream.anchor, turned: turned)
     }
 
     /// Gives the entries of a stream, oldest first.

@@ -75,7 +75,7 @@ internal import Cryptography
     /// Joins the request's and the response's entry.
     package let requestID: LogIdentifier
     /// By ascending tag.
-    package let fields: [Field]
+    package internal(set) var fields: [Field]
 
     /// How many bytes an entry without fields has.
     package static let smallestBytes = 40
@@ -90,29 +90,17 @@ internal import Cryptography
 }
 
 extension LogEntry {
-    /// Reads one entry, which is all of `bytes`; nil if it is none.
-    package init?(decoding bytes: RawSpan) {
-        guard bytes.byteCount >= Self.smallestBytes,
-            Int(bytes.bigEndian(UInt32.self, at: 0)) == bytes.byteCount - 4,
-            let kind = Kind(rawValue: bytes[byte: 4]),
+    /// Reads the 40 bytes an entry begins with, and no fields; nil if they are none.
+    ///
+    /// The first four, how long the entry is, are not looked at.
+    init?(decodingHead bytes: RawSpan) {
+        guard let kind = Kind(rawValue: bytes[byte: 4]),
             bytes.bigEndian(UInt32.self, at: 4) << 8 == 0
         else { return nil }
-        var fields: [Field] = []
-        var offset = Self.smallestBytes
-        while offset < bytes.byteCount {
-            guard bytes.byteCount - offset >= 6 else { return nil }
-            let tag = bytes.bigEndian(UInt16.self, at: offset)
-            let count = Int(bytes.bigEndian(UInt32.self, at: offset + 2))
-            guard count <= bytes.byteCount - offset - 6, fields.last.map({ $0.tag < tag }) != false
-            else { return nil }
-            let value = bytes.extracting(offset + 6..<offset + 6 + count)
-            fields.append(Field(tag: tag, value: value.array))
-            offset += 6 + count
-        }
         self.init(
             kind: kind, sequence: bytes.bigEndian(UInt64.self, at: Self.sequenceOffset),
             nanoseconds: bytes.bigEndian(UInt64.self, at: Self.timeOffset),
-            requestID: LogIdentifier(bytes, at: Self.requestIDOffset), fields: fields)
+            requestID: LogIdentifier(bytes, at: Self.requestIDOffset), fields: [])
     }
 }
 

@@ -53,7 +53,7 @@ package final class SegmentReader {
         self.header = header
         self.ciphers = ciphers
         self.isOpening = false
-        let bytes = try source.bytes(at: 0, count: SegmentHeader.byteCount)
+        let bytes = try source.headerBytes()
         self.head = ciphers.chainStart(header: bytes.rawSpan)
     }
 
@@ -73,7 +73,7 @@ package final class SegmentReader {
         self.header = header
         self.ciphers = ciphers
         self.isOpening = true
-        let bytes = try source.bytes(at: 0, count: SegmentHeader.byteCount)
+        let bytes = try source.headerBytes()
         self.head = ciphers.chainStart(header: bytes.rawSpan)
         let commitment = try ciphers.beginSegment(
             committed: Array(bytes[..<SegmentHeader.committedBytes]), key)
@@ -202,12 +202,28 @@ package final class SegmentSource {
     ///
     /// - Throws: `.segment` with `.header`, or `.torn` where the file is too short for one.
     package func header() throws(SealedLogError) -> SegmentHeader {
-        let bytes = try self.bytes(at: 0, count: min(self.byteCount, SegmentHeader.byteCount))
+        let bytes = try self.headerBytes()
         do throws(SegmentFault) {
             return try SegmentHeader(decoding: bytes.rawSpan)
         } catch {
             throw .segment(error, path: self.path, frame: 0)
         }
+    }
+
+    /// The header's bytes, without reading ahead; fewer only where the file has no more.
+    func headerBytes() throws(SealedLogError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        try self.read(
+            at: 0, count: min(self.byteCount, SegmentHeader.byteCount), into: &bytes)
+        return bytes
+    }
+
+    /// Whether the first frame says that it names another segment; nothing of it is opened.
+    func beginsWithRecovery() throws(SealedLogError) -> Bool {
+        var bytes: [UInt8] = []
+        try self.read(at: SegmentHeader.byteCount, count: FrameHeader.byteCount, into: &bytes)
+        return bytes.count == FrameHeader.byteCount && FrameHeader.isIntact(bytes.rawSpan)
+            && FrameHeader(decoding: bytes.rawSpan)?.type == .recovery
     }
 
     /// A copy of some bytes, which must be there.

@@ -12,7 +12,7 @@ package struct EntryFilter: Sendable, Equatable {
     /// Asks for all.
     package init() {}
 
-    /// Whether an entry is wanted.
+    /// Whether an entry is wanted; its fields do not matter.
     package func wants(_ entry: LogEntry) -> Bool {
         if let since, entry.nanoseconds < since { return false }
         if let until, entry.nanoseconds >= until { return false }
@@ -50,7 +50,7 @@ struct SegmentLookup {
     /// - Returns: False only if it holds none, as far as its own writer says.
     /// - Throws: `.file` or `.cryptography`.
     func mayHold(_ wanted: EntryFilter, _ key: borrowing LogKey) throws(SealedLogError) -> Bool {
-        let bytes = try self.source.bytes(at: 0, count: SegmentHeader.byteCount)
+        let bytes = try self.source.headerBytes()
         let commitment = try self.ciphers.beginSegment(
             committed: Array(bytes[..<SegmentHeader.committedBytes]), key)
         let found = bytes.rawSpan.extracting(droppingFirst: SegmentHeader.committedBytes)

@@ -18,6 +18,8 @@ package final class StreamReader {
     private var missing: [(range: ClosedRange<UInt64>, head: ChainHead)] = []
     /// Whether segments are passed over, so that each is held against itself only.
     private var isSearching = false
+    /// Which entries somebody gets; nil for none.
+    private var wanted: EntryFilter?
 
     /// What the segment before left behind.
     private struct Previous {
@@ -64,7 +66,7 @@ package final class StreamReader {
         turned: (Int, Int) -> Void = { _, _ in }
     ) throws(SealedLogError) -> StreamReport {
         precondition(self.keys != nil, "entries are read with keys")
-        self.begin(isSearching: true)
+        self.begin(wanted, isSearching: true)
         let names = try StreamFolder.segments(in: self.folder, self.files)
         for name in names { try self.collectRecoveries(of: name) }
         for (position, name) in names.enumerated() {
@@ -88,11 +90,24 @@ package final class StreamReader {
     /// - Returns: What was found.
     /// - Throws: `.file` where the folder or a file cannot be read, or what `visit` throws.
     package func read(
-        anchor: StreamAnchor? = nil,
-        _ visit: (LogEntry) throws(SealedLogError) -> Void = { _ in },
+        anchor: StreamAnchor? = nil, _ visit: (LogEntry) throws(SealedLogError) -> Void,
         turned: (Int, Int) -> Void = { _, _ in }
     ) throws(SealedLogError) -> StreamReport {
-        self.begin(isSearching: false)
+        try self.read(EntryFilter(), anchor, visit, turned)
+    }
+
+    /// Checks everything, as ``read(anchor:_:turned:)`` does, and keeps nothing of the entries.
+    package func verify(
+        anchor: StreamAnchor? = nil, turned: (Int, Int) -> Void = { _, _ in }
+    ) throws(SealedLogError) -> StreamReport {
+        try self.read(nil, anchor, { _ in }, turned)
+    }
+
+    private func read(
+        _ wanted: EntryFilter?, _ anchor: StreamAnchor?,
+        _ visit: (LogEntry) throws(SealedLogError) -> Void, _ turned: (Int, Int) -> Void
+    ) throws(SealedLogError) -> StreamReport {
+        self.begin(wanted, isSearching: false)
         let names = try StreamFolder.segments(in: self.folder, self.files)
         for name in names { try self.collectRecoveries(of: name) }
         var previous: Previous?
@@ -115,7 +130,8 @@ package final class StreamReader {
         return self.report
     }
 
-    private func begin(isSearching: Bool) {
+    private func begin(_ wanted: EntryFilter?, isSearching: Bool) {
+        self.wanted = wanted
         self.report = StreamReport()
         self.report.isStructureOnly = self.keys == nil
         self.recoveries = [:]
@@ -149,6 +165,7 @@ package final class StreamReader {
         guard self.keys != nil else { return }
         do throws(SealedLogError) {
             let source = try SegmentSource(self.folder + "/" + name.text, self.files)
+            guard try source.beginsWithRecovery() else { return }
             let reader = try self.reader(of: source, try source.header())
             while case .frame(let frame) = try reader.next(), frame.type == .recovery {
                 let payload = reader.payload
@@ -223,7 +240,7 @@ package final class StreamReader {
         }
         let hasAnchor = anchor?.segmentID == name.segmentID
         var isAnchored = !hasAnchor || reader.head == anchor?.head
-        var assembler = EntryAssembler()
+        var assembler = EntryAssembler(self.wanted)
         reading: while reader.frames != recovery?.frames {
             switch try reader.next() {
             case .frame(let frame):
@@ -274,7 +291,7 @@ package final class StreamReader {
         let payload = reader.payload
         switch frame.type {
         case .entries:
-            guard let entries = assembler.entries(of: payload, frame) else { break }
+            guard let entries = assembler.entries(of: payload.rawSpan, frame) else { break }
             for entry in entries {
                 self.report.entries += 1
                 if entry.kind == .event, let json = entry[.event], let removal = RemovalEvent(json),
