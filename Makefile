@@ -40,6 +40,7 @@ soak: components
 	@set -e; for sanitizer in $(SANITIZERS); do .ci/sanitize $$sanitizer; done
 
 bench: release
+	SCOREGATE_BENCH=1 $(SWIFT_BUILD) $(RELEASE) --product Sealing
 	Tests/setup bench
 	python3 Benchmarks/bench.py $(BENCH)
 

@@ -195,6 +195,14 @@ if Context.environment["SCOREGATE_FUZZ"] != nil {
             ], path: "Fuzz", exclude: ["seeds.py", "http1.dict"], swiftSettings: strict))
 }
 
+// What `make bench` measures by itself, from memory to memory.
+if Context.environment["SCOREGATE_BENCH"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "Sealing", dependencies: ["SealedLog", "Cryptography"],
+            path: "Benchmarks/Sealing", swiftSettings: strict))
+}
+
 /// What every target is built with.
 var strict: [SwiftSetting] {
     [

@@ -46,6 +46,7 @@ FIGURES = {
     "schedule_lag_at_10000_p50_us": ("µs", False),
     "schedule_lag_at_10000_p99_us": ("µs", False),
     "service_time_of_5_ms_p50_us": ("µs", False),
+    "sealed_bytes_per_cpu_second": ("B/s", True),
     "verified_bytes_per_cpu_second": ("B/s", True),
     "lookup_seconds": ("s", False),
     "log_bytes": ("B", True),

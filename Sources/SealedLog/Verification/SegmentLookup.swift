@@ -108,10 +108,11 @@ struct SegmentLookup {
         var index: UInt64 = 0
         var block: [UInt8] = []
         var blockStart = 0
+        var blockBytes = Self.blockBytes
         var (frame, payload): ([UInt8], [UInt8]) = ([], [])
         while true {
             if offset < blockStart || offset + FrameHeader.byteCount > blockStart + block.count {
-                try self.source.read(at: offset, count: Self.blockBytes, into: &block)
+                try self.source.read(at: offset, count: blockBytes, into: &block)
                 blockStart = offset
                 guard block.count >= FrameHeader.byteCount else { return true }
             }
@@ -131,6 +132,9 @@ struct SegmentLookup {
             }
             offset += header.frameBytes
             index += 1
+            // After a large frame comes another: its header alone, for what is not in a cache is slow.
+            blockBytes =
+                header.frameBytes < Self.blockBytes ? Self.blockBytes : FrameHeader.byteCount
         }
     }
 
@@ -143,7 +147,7 @@ struct SegmentLookup {
         return range.map { SegmentIndex.mayName(id, in: plaintext.rawSpan.extracting($0)) } ?? true
     }
 
-    /// 4 KiB: one page holds the headers of several small frames, and costs no more than one header.
+    /// 4 KiB: one page holds the headers of several small frames.
     private static let blockBytes = 4096
 }
 
