@@ -33,6 +33,9 @@ struct ModelCommand: AsyncParsableCommand {
     @Option(help: "From one token to the next.")
     var tokenInterval = "10ms"
 
+    @Flag(help: "Never sleep, so that requests do not wait for it to be awake; takes a processor.")
+    var busyPoll = false
+
     func run() async throws {
         let address = try Self.parse(self.address)
         let behaviour = try self.behaviour()
@@ -61,6 +64,7 @@ struct ModelCommand: AsyncParsableCommand {
         behaviour.hasTokenStream = self.tokenStream
         behaviour.tokens = self.tokens
         behaviour.tokenInterval = interval
+        behaviour.isBusyPolling = self.busyPoll
         return behaviour
     }
 

@@ -51,12 +51,19 @@ struct RunTests {
         }
     }
 
-    @Test("a known latency is what is reported: never less, and at its least hardly more")
-    func knownLatency() async throws {
+    @Test(
+        "a known latency is what is reported: never less, and at its least hardly more",
+        arguments: [false, true])
+    func knownLatency(isBusyPolling: Bool) async throws {
         var behaviour = ModelBehaviour()
         behaviour.latency = .milliseconds(50)
+        behaviour.isBusyPolling = isBusyPolling
         try await Self.withModel(behaviour) { url, _ in
-            let report = try await LoadRun.run(Self.plan(url, rate: 100, seconds: 2))
+            let report = try await LoadRun.run(
+                Self.plan(url, rate: 100, seconds: 2) {
+                    $0.isBusyPolling = isBusyPolling
+                    $0.workers = 1
+                })
             let latency = try #require(report.latency)
             #expect(latency.count == 200)
             #expect(latency.minimum >= 0.05)

@@ -43,6 +43,7 @@ final class LoadWorker {
     private var windows = 0
 
     private let observer = LoadObserver()
+    private let busyPoll: BusyPoll
     private let sessions: TLSClientSessions
     /// What the session file had, where nothing is sent; see ``restoreSessions()``.
     private let storedSessions: [UInt8]
@@ -61,6 +62,7 @@ final class LoadWorker {
         self.storedSessions = setup.plan.tls.isHandshakeOnly ? self.sessions.encoded() : []
         (self.loop, self.lanes) = try setup.lanes(
             on: loop, sessions: self.sessions, observer: self.observer)
+        self.busyPoll = BusyPoll(loop)
         self.capacity = self.lanes.reduce(0) { $0 + $1.capacity }
         self.loop.deadlines.start()
         self.observer.worker = self
@@ -74,6 +76,7 @@ final class LoadWorker {
         self.measuredFrom = start + self.plan.warmUp
         self.end = self.measuredFrom + .nanoseconds(Int64(self.plan.seconds * 1e9))
         self.isOffering = true
+        if self.plan.isBusyPolling { self.busyPoll.start() }
         self.countByTheSecond()
         switch self.plan.model {
         case .open(let profile, let arrivals):
@@ -114,8 +117,11 @@ final class LoadWorker {
         while let due = self.nextDue {
             let now = NIODeadline.now()
             guard due <= now else { break }
-            // The sockets are to be looked at in between, or answers would look late.
-            guard started < Self.requestsATurn else { return self.wake(at: now) }
+            // The sockets are to be looked at in between, or answers would look late; NIO does not
+            // as long as anything is due.
+            guard started < Self.requestsATurn else {
+                return self.wake(at: .now() + Self.socketsTurn)
+            }
             started += 1
             self.offer(due, now: now)
             self.advance()
@@ -336,6 +342,7 @@ final class LoadWorker {
         self.tally.wireBytesSent = self.loop.backendHandshakes.sentBytes
         for lane in self.lanes { lane.pool.close() }
         self.loop.deadlines.stop()
+        self.busyPoll.stop()
         self.observer.worker = nil
         promise.succeed(Outcome(tally: self.tally, sessions: self.sessions.encoded()))
     }
@@ -352,6 +359,8 @@ final class LoadWorker {
 
     /// 256 requests, then the sockets' turn: a few milliseconds at most.
     private static let requestsATurn = 256
+    /// 50 µs: no less than it takes to come to the sockets.
+    private static let socketsTurn = TimeAmount.microseconds(50)
     private static let reconnectDelay = TimeAmount.milliseconds(100)
     /// Bodies that are sent slowly go in pieces of what the rate gives in this many seconds.
     private static let slowPiece = 0.02

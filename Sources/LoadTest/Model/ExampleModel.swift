@@ -37,6 +37,7 @@ package final class ExampleModel: Sendable {
             let bound = try await loop.submit {
                 let context = LoopContext(eventLoop: loop, tls: try TLSWorkerResources())
                 context.deadlines.start()
+                if behaviour.isBusyPolling { BusyPoll(loop).start() }
                 return NIOLoopBound(context, eventLoop: loop)
             }.get()
             let channel = try await ServerBootstrap(group: loop)

@@ -11,6 +11,9 @@ package struct ModelBehaviour: Sendable {
     /// From one token to the next.
     package var tokenInterval = TimeAmount.milliseconds(10)
 
+    /// Whether it never sleeps, so that requests do not wait until it is awake.
+    package var isBusyPolling = false
+
     /// A model that answers at once.
     package init() {}
 }

@@ -30,6 +30,8 @@ package struct LoadPlan: Sendable {
     package var http = HTTPVersionChoice.auto
     /// Event loops, each with a thread of its own.
     package var workers = 1
+    /// Whether the event loops never sleep.
+    package var isBusyPolling = false
     /// Connections at once, all workers together; nil for a number that fits the version of HTTP.
     package var connections: Int?
     /// Requests at once on a connection of HTTP/2.
