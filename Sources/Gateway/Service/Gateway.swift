@@ -337,7 +337,7 @@ extension Gateway {
     private static func parts(
         _ configuration: GatewayConfiguration, files: Int, logger: Logger
     ) async throws -> Parts {
-        let count = configuration.workers ?? System.coreCount
+        let count = configuration.workers ?? min(System.coreCount, ProcessorAffinity.count)
         let store = try Self.openState(configuration)
         let accessLog: AccessLog?
         do throws(AccessLogError) {

@@ -16,7 +16,9 @@ final class BusyPoll {
         self.eventLoop = eventLoop
     }
 
-    /// Begins, once; ends with the loop, or by ``stop()``. Without a pipe the loop sleeps as before.
+    /// Begins, once; ends with the loop or ``stop()``.
+    ///
+    /// Without a pipe the loop sleeps as before.
     func start() {
         var ends: [CInt] = [-1, -1]
         guard unsafe pipe(&ends) == 0 else { return }

@@ -1,7 +1,7 @@
 internal import ArgumentParser
-internal import Foundation
 internal import LoadTest
 internal import NIOCore
+internal import ServiceConfiguration
 
 extension Arrivals: ExpressibleByArgument {}
 extension LoadPlan.HTTPVersionChoice: ExpressibleByArgument {}
@@ -43,7 +43,7 @@ struct LoadTrafficOptions: ParsableArguments {
     @Option(help: "Close connections after so many requests; 1 makes each pay for its handshake.")
     var requestsPerConnection: Int?
 
-    @Option(help: "Event loops, each a thread (the processors there are).")
+    @Option(help: "Event loops, each a thread (as many as processors it may run on).")
     var workers: Int?
 
     @Flag(
@@ -88,7 +88,7 @@ struct LoadTrafficOptions: ParsableArguments {
     func apply(to plan: inout LoadPlan) throws(LoadError) {
         plan.http = self.http
         plan.workers = try Self.number(
-            self.workers ?? ProcessInfo.processInfo.activeProcessorCount, "--workers", 1...256)
+            self.workers ?? ProcessorAffinity.count, "--workers", 1...256)
         plan.isBusyPolling = self.busyPoll
         plan.connections = try self.connections.map { number throws(LoadError) in
             try Self.number(number, "--connections", 1...100_000)
