@@ -25,6 +25,8 @@ final class BusyPoll {
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         let bound = NIOLoopBound(self, eventLoop: self.eventLoop)
         NIOPipeBootstrap(group: self.eventLoop)
+            // What Echo sends can be read at once: more than one would keep the others waiting.
+            .channelOption(.maxMessagesPerRead, value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(Echo())

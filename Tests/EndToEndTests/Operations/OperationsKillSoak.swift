@@ -27,8 +27,11 @@ struct OperationsKillSoak {
                 let key = try await changed.output.trimmingCharacters(in: .whitespacesAndNewlines)
                 await load
                 try await installation.start()
-                #expect(try await installation.status(kept) == 200, "kill \(number)")
-                #expect(try await installation.status(key) == 200, "kill \(number)")
+                for key in [kept, key] {
+                    let status = try await installation.status(key)
+                    let errors = try installation.gateway.errors.value
+                    #expect(status == 200, "kill \(number): \(errors.suffix(2000))")
+                }
             }
         }
     }
