@@ -67,7 +67,8 @@ struct RunTests {
             let latency = try #require(report.latency)
             #expect(latency.count == 200)
             #expect(latency.minimum >= 0.05)
-            #expect(latency.minimum < 0.06)
+            // Two loops that never sleep have other tests beside them: how late they are says nothing.
+            #expect(isBusyPolling || latency.minimum < 0.06)
             #expect(try #require(report.service).minimum >= 0.05)
         }
     }
