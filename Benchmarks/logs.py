@@ -17,8 +17,9 @@ SEALING = os.path.join(os.path.dirname(SCOREGATE), "Sealing")
 
 class LogReading:
     """Sealing frames from memory to memory and `logs verify` of a whole log, bytes a CPU-second,
-    beside AES-256-GCM and SHA-256 one after the other as `openssl speed` has them; and how long `logs cat --request-id` takes to find one
-    request in the middle of it. On the gateways' processor, the start of the commands included.
+    beside AES-256-GCM and SHA-256 one after the other as `openssl speed` has them; and how long
+    `logs cat --request-id` takes to find one request in the middle of it. On the gateways'
+    processor, the start of the commands included.
 
     The log is made once: requests with bodies of 1 MiB, kept whole, until there are `wanted` bytes.
     """
