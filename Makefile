@@ -8,8 +8,10 @@
 # Debug, test and release builds share what they are told, so that none rebuilds another's work.
 SWIFT_BUILD := swift build --explicit-target-dependency-import-check error
 # Run-time exclusivity checks cost 4 to 12 % of a request. They stay on in every build that is
-# tested and are off in the release only.
-RELEASE := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked
+# tested and are off in the release only. The toolchain's own linker makes more calls direct than
+# gold, the default: 370 of a request's 75,000 instructions less, and the link takes a third.
+RELEASE := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked \
+	-Xswiftc -use-ld=lld
 # Which sanitizers `make soak` also builds and runs the tests under; each is a build from nothing:
 # make soak SANITIZERS="address thread"
 SANITIZERS ?=
@@ -34,9 +36,12 @@ test: components lint
 	$(SWIFT_BUILD) --build-tests
 	$(RUN_TESTS)
 
+# What only computes keeps the few threads that run all tests for a minute: a client that waited for one
+# found its connection closed by then.
 soak: components
 	$(SWIFT_BUILD) --build-tests
-	SCOREGATE_SOAK=$(N) $(RUN_TESTS) --filter Soak
+	SCOREGATE_SOAK=$(N) $(RUN_TESTS) --filter Soak --skip EndToEndTests
+	SCOREGATE_SOAK=$(N) $(RUN_TESTS) --filter 'EndToEndTests\..*Soak'
 	@set -e; for sanitizer in $(SANITIZERS); do .ci/sanitize $$sanitizer; done
 
 bench: release

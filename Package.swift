@@ -162,8 +162,10 @@ let package = Package(
             ], swiftSettings: strict),
         .testTarget(
             name: "VaultTests",
-            dependencies: ["Vault", "ServiceConfiguration", "KeyVault", "State", "Cryptography"],
-            swiftSettings: strict),
+            dependencies: [
+                "Vault", "ServiceConfiguration", "KeyVault", "State", "Cryptography",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ], swiftSettings: strict),
         .testTarget(
             name: "LoadTestTests",
             dependencies: [
@@ -176,6 +178,7 @@ let package = Package(
             dependencies: [
                 "scoregate", "LoadTest", "KeyVault", "HTTPTransport", "TLS", "Cryptography",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: strict),

@@ -88,7 +88,8 @@ class Bench:
             # share a processor, would be the ones that queue.
             requests, seconds = next(iter(load.values())).saturate(backend.direct_port, 1)
             rate = min(requests / seconds / 4,
-                       *(one["requests_per_second"] / 2 for name, one in saturation.items()
+                       *(report.median(one["requests_per_second"]) / 2
+                         for name, one in saturation.items()
                          if name != ScoregateStrict.name))
             self.progress(f"latency at {rate:.0f}/s")
             # What strict adds at any rate is the wait for the disk.
@@ -152,7 +153,7 @@ class Bench:
                         taken.setdefault(where, []).append(row.measure(gateway))
                     failed[where] = failed.get(where, 0) + len(failure)
         for (row, name), measured in taken.items():
-            self.results.setdefault(row, {}).setdefault(name, {}).update(rows.median(measured))
+            self.results.setdefault(row, {}).setdefault(name, {}).update(rows.by_figure(measured))
 
     @contextlib.contextmanager
     def failing(self, name, limit=LIMIT):

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import statistics
 
 from gateways import first_line
 from rows import FIGURES
@@ -16,29 +17,47 @@ ALSO_COMPARED_WITH = {"h1-h2": "h1-h1"}
 
 
 def entries(results):
-    """`results` is {row: {gateway: {figure: value}}}; a flat list in the order of FIGURES."""
+    """`results` is {row: {gateway: {figure: [value in each round]}}}; a flat list in the order of
+    FIGURES."""
     flat = []
     for row, gateways in results.items():
         for figure, (unit, more_is_better) in FIGURES.items():
-            values = {name: figures[figure] for name, figures in gateways.items()
+            rounds = {name: figures[figure] for name, figures in gateways.items()
                       if figure in figures}
-            if not values:
+            if not rounds:
                 continue
+            values = {name: median(taken) for name, taken in rounds.items()}
             ours = values.pop(OURS, None)
-            logged = {log: values.pop(name) for log, name in LOGGED.items() if name in values}
+            logged = {log: (values.pop(name), rounds[name])
+                      for log, name in LOGGED.items() if name in values}
             also = results.get(ALSO_COMPARED_WITH.get(row), {})
-            rivals = [*values.values(), *(figures[figure] for name, figures in also.items()
-                                          if name != OURS and figure in figures)]
-            best = (max if more_is_better else min)(rivals) if rivals else None
-            # A difference of latencies may come out at or below nothing: then there is no ratio.
-            ratio = ours / best if ours is not None and best is not None and best > 0 else None
+            rivals = [*(rounds[name] for name in values),
+                      *(figures[figure] for name, figures in also.items()
+                        if name != OURS and name not in LOGGED.values() and figure in figures)]
+            ratios = [ratio for rival in rivals if OURS in rounds
+                      if (ratio := paired(rounds[OURS], rival)) is not None]
             flat.append({"row": row, "log": "off", "figure": figure, "unit": unit,
-                         "gateway": ours, "peers": values, "ratio_to_best_peer": ratio})
+                         "gateway": ours, "peers": values, "ratio_to_best_peer":
+                         (min if more_is_better else max)(ratios) if ratios else None})
             flat += [{"row": row, "log": log, "figure": figure, "unit": unit, "gateway": value,
                       "peers": {} if ours is None else {f"{OURS}, log off": ours},
-                      "ratio_to_best_peer": value / ours if ours else None}
-                     for log, value in logged.items()]
+                      "ratio_to_best_peer":
+                      None if ours is None else paired(taken, rounds[OURS])}
+                     for log, (value, taken) in logged.items()]
     return flat
+
+
+def median(taken):
+    return statistics.median(value for value in taken if value is not None)
+
+
+def paired(ours, theirs):
+    """The median of the ratios of each round, whose measurements were minutes nearer to each other
+    than the run is long. None where there is no round of both, or a difference of latencies came
+    out at or below nothing."""
+    ratios = [one / other for one, other in zip(ours, theirs)
+              if one is not None and other is not None and other > 0]
+    return statistics.median(ratios) if ratios else None
 
 
 def write(folder, results, versions, command, rounds, seconds, failures):
@@ -56,7 +75,8 @@ def write(folder, results, versions, command, rounds, seconds, failures):
 def markdown(flat, versions, command, rounds, seconds, failures):
     names = [name for name in versions if name != OURS and name not in LOGGED.values()]
     lines = [
-        f"Medians of {rounds} rounds of {seconds} s in alternation. `{command}`",
+        f"Medians of {rounds} rounds of {seconds} s in alternation; a ratio is the median of the"
+        f" rounds' own. `{command}`",
         "",
         f"- machine: {machine()}",
         f"- versions: {', '.join(versions[name] for name in [OURS, *names] if name in versions)}; {first_line(['openssl', 'version'])};"

@@ -4,7 +4,6 @@ A row has its `gateways`, and `measure` returns {figure: value} for one round of
 raises if anything failed. `FIGURES` says what the figures are.
 """
 
-import statistics
 import time
 
 from events import EVENTS, EventClient
@@ -346,8 +345,7 @@ class LoadTesters:
                 "service_time_of_5_ms_p50_us": service[50] * 1e6}
 
 
-def median(rounds):
-    """Rounds of {figure: value} into one of medians."""
-    figures = {figure for one in rounds for figure in one}
-    return {figure: statistics.median(one[figure] for one in rounds if figure in one)
-            for figure in figures}
+def by_figure(rounds):
+    """Rounds of {figure: value} as {figure: [its value in each round, or None]}."""
+    figures = dict.fromkeys(figure for one in rounds for figure in one)
+    return {figure: [one.get(figure) for one in rounds] for figure in figures}

@@ -22,9 +22,15 @@ static inline CK_FUNCTION_LIST *CPKCS11_load(const char *path) {
     return functions;
 }
 
-static inline CK_RV CPKCS11_initialize(CK_FUNCTION_LIST *module) {
-    CK_C_INITIALIZE_ARGS arguments = {0};
-    arguments.flags = CKF_OS_LOCKING_OK;
+// `parameters` is what the module wants to be told in the reserved member, which NSS's softokn reads
+// as a string and others must find NULL. Softokn's own structure has one member more.
+static inline CK_RV CPKCS11_initialize(CK_FUNCTION_LIST *module, const char *parameters) {
+    struct {
+        CK_C_INITIALIZE_ARGS standard;
+        void *after;
+    } arguments = {{0}};
+    arguments.standard.flags = CKF_OS_LOCKING_OK;
+    arguments.standard.pReserved = (void *)parameters;
     return module->C_Initialize(&arguments);
 }
 
@@ -32,25 +38,34 @@ static inline CK_RV CPKCS11_finalize(CK_FUNCTION_LIST *module) {
     return module->C_Finalize(NULL);
 }
 
-// The slot whose token has this label, at most 32 bytes; CKR_TOKEN_NOT_PRESENT if none has.
+// The slot whose token has this label, at most 32 bytes, and this serial number, at most 16; without
+// `serial_bytes` any. `*found` is how many there are; CKR_TOKEN_NOT_PRESENT if none is.
 static inline CK_RV CPKCS11_find_slot(CK_FUNCTION_LIST *module, const unsigned char *label,
-                                      size_t label_bytes, CK_SLOT_ID *slot) {
+                                      size_t label_bytes, const unsigned char *serial,
+                                      size_t serial_bytes, CK_SLOT_ID *slot, CK_ULONG *found) {
+    *found = 0;
     CK_SLOT_ID slots[64];
     CK_ULONG count = 64;
     CK_RV answer = module->C_GetSlotList(CK_TRUE, slots, &count);
     if (answer != CKR_OK) return answer;
-    unsigned char padded[32];
+    unsigned char padded[32], padded_serial[16];
     memset(padded, ' ', sizeof padded);
-    if (label_bytes > sizeof padded) return CKR_TOKEN_NOT_PRESENT;
+    memset(padded_serial, ' ', sizeof padded_serial);
+    if (label_bytes > sizeof padded || serial_bytes > sizeof padded_serial)
+        return CKR_TOKEN_NOT_PRESENT;
     memcpy(padded, label, label_bytes);
+    memcpy(padded_serial, serial, serial_bytes);
     for (CK_ULONG index = 0; index < count; index++) {
         CK_TOKEN_INFO token;
         if (module->C_GetTokenInfo(slots[index], &token) != CKR_OK) continue;
         if (memcmp(token.label, padded, sizeof padded) != 0) continue;
+        if (serial_bytes > 0
+            && memcmp(token.serialNumber, padded_serial, sizeof padded_serial) != 0)
+            continue;
         *slot = slots[index];
-        return CKR_OK;
+        *found += 1;
     }
-    return CKR_TOKEN_NOT_PRESENT;
+    return *found == 0 ? CKR_TOKEN_NOT_PRESENT : CKR_OK;
 }
 
 static inline CK_RV CPKCS11_log_in(CK_FUNCTION_LIST *module, CK_SLOT_ID slot,
@@ -63,13 +78,12 @@ static inline CK_RV CPKCS11_log_in(CK_FUNCTION_LIST *module, CK_SLOT_ID slot,
     return answer == CKR_USER_ALREADY_LOGGED_IN ? CKR_OK : answer;
 }
 
-// The AES key with this CKA_ID; CKR_KEY_HANDLE_INVALID if there is none, or if its value could be
-// had outside the token.
+// The secret key of this type, or the private half of the pair, with this CKA_ID;
+// CKR_KEY_HANDLE_INVALID if there is none, or if its value could be had outside the token.
 static inline CK_RV CPKCS11_find_key(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
-                                     const unsigned char *id, size_t id_bytes,
+                                     CK_KEY_TYPE type, const unsigned char *id, size_t id_bytes,
                                      CK_OBJECT_HANDLE *key) {
-    CK_OBJECT_CLASS kind = CKO_SECRET_KEY;
-    CK_KEY_TYPE type = CKK_AES;
+    CK_OBJECT_CLASS kind = type == CKK_AES ? CKO_SECRET_KEY : CKO_PRIVATE_KEY;
     CK_ATTRIBUTE wanted[] = {{CKA_CLASS, &kind, sizeof kind},
                              {CKA_KEY_TYPE, &type, sizeof type},
                              {CKA_ID, (void *)id, id_bytes}};
@@ -111,6 +125,144 @@ static inline CK_RV CPKCS11_make_key(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE
                              {CKA_ID, (void *)id, id_bytes},
                              {CKA_LABEL, (void *)label, label_bytes}};
     return module->C_GenerateKey(session, &mechanism, wanted, sizeof wanted / sizeof *wanted, key);
+}
+
+// Whether the token says that it makes pairs of keys of up to `bits` bits by `make`, and that it does
+// by `use` what `use_flag` names.
+static inline int CPKCS11_lists(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                CK_MECHANISM_TYPE make, CK_ULONG bits, CK_MECHANISM_TYPE use,
+                                CK_FLAGS use_flag) {
+    CK_SESSION_INFO info;
+    CK_MECHANISM_INFO making, using;
+    if (module->C_GetSessionInfo(session, &info) != CKR_OK) return 0;
+    if (module->C_GetMechanismInfo(info.slotID, make, &making) != CKR_OK ||
+        module->C_GetMechanismInfo(info.slotID, use, &using) != CKR_OK)
+        return 0;
+    return (making.flags & CKF_GENERATE_KEY_PAIR) != 0 && making.ulMaxKeySize >= bits &&
+           (using.flags & use_flag) != 0;
+}
+
+// OAEP; with which digest, the mechanism list does not say.
+static inline int CPKCS11_lists_oaep(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                     CK_ULONG bits) {
+    return CPKCS11_lists(module, session, CKM_RSA_PKCS_KEY_PAIR_GEN, bits, CKM_RSA_PKCS_OAEP,
+                         CKF_DECRYPT);
+}
+
+// ECDSA; on which curves, the mechanism list does not say.
+static inline int CPKCS11_lists_ecdsa(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session) {
+    return CPKCS11_lists(module, session, CKM_EC_KEY_PAIR_GEN, 256, CKM_ECDSA, CKF_SIGN);
+}
+
+// What kinds of pairs of keys differ in.
+typedef struct CPKCS11_pair {
+    CK_MECHANISM_TYPE mechanism;
+    // Which two attributes of the public half say what it is to be.
+    CK_ATTRIBUTE shape[2];
+    // What the public half does: CKA_ENCRYPT or CKA_VERIFY.
+    CK_ATTRIBUTE_TYPE use;
+    // The attribute of the public half that is wanted.
+    CK_ATTRIBUTE_TYPE result;
+    // Whether it outlives the session.
+    int stays;
+} CPKCS11_pair;
+
+// Makes a pair whose private half never leaves the token. The public half is an object of the session,
+// and gone when this returns: `result` is what it was.
+static inline CK_RV CPKCS11_make_pair(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                      const CPKCS11_pair *pair, const unsigned char *id,
+                                      size_t id_bytes, const unsigned char *label,
+                                      size_t label_bytes, unsigned char *result,
+                                      CK_ULONG *result_bytes, CK_OBJECT_HANDLE *key) {
+    CK_MECHANISM mechanism = {pair->mechanism, NULL, 0};
+    CK_BBOOL yes = CK_TRUE, no = CK_FALSE, token = pair->stays ? CK_TRUE : CK_FALSE;
+    CK_BBOOL signs = pair->use == CKA_VERIFY ? CK_TRUE : CK_FALSE;
+    CK_BBOOL decrypts = signs ? CK_FALSE : CK_TRUE;
+    CK_ATTRIBUTE public_half[] = {{CKA_TOKEN, &no, sizeof no},
+                                  {pair->use, &yes, sizeof yes},
+                                  pair->shape[0],
+                                  pair->shape[1]};
+    CK_ATTRIBUTE private_half[] = {{CKA_TOKEN, &token, sizeof token},
+                                   {CKA_PRIVATE, &yes, sizeof yes},
+                                   {CKA_SENSITIVE, &yes, sizeof yes},
+                                   {CKA_EXTRACTABLE, &no, sizeof no},
+                                   {CKA_DECRYPT, &decrypts, sizeof decrypts},
+                                   {CKA_UNWRAP, &no, sizeof no},
+                                   {CKA_SIGN, &signs, sizeof signs},
+                                   {CKA_ID, (void *)id, id_bytes},
+                                   {CKA_LABEL, (void *)label, label_bytes}};
+    CK_OBJECT_HANDLE half;
+    CK_RV answer = module->C_GenerateKeyPair(
+        session, &mechanism, public_half, sizeof public_half / sizeof *public_half, private_half,
+        sizeof private_half / sizeof *private_half, &half, key);
+    if (answer != CKR_OK) return answer;
+    CK_ATTRIBUTE value = {pair->result, result, *result_bytes};
+    answer = module->C_GetAttributeValue(session, half, &value, 1);
+    if (answer == CKR_OK) *result_bytes = value.ulValueLen;
+    module->C_DestroyObject(session, half);
+    if (answer != CKR_OK) module->C_DestroyObject(session, *key);
+    return answer;
+}
+
+// An RSA key with the exponent 65537, which decrypts; gives its modulus, big-endian.
+static inline CK_RV CPKCS11_make_rsa(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                     CK_ULONG bits, int stays, const unsigned char *id,
+                                     size_t id_bytes, const unsigned char *label,
+                                     size_t label_bytes, unsigned char *modulus,
+                                     CK_ULONG *modulus_bytes, CK_OBJECT_HANDLE *key) {
+    unsigned char exponent[] = {1, 0, 1};
+    CPKCS11_pair pair = {CKM_RSA_PKCS_KEY_PAIR_GEN,
+                         {{CKA_MODULUS_BITS, &bits, sizeof bits},
+                          {CKA_PUBLIC_EXPONENT, exponent, sizeof exponent}},
+                         CKA_ENCRYPT,
+                         CKA_MODULUS,
+                         stays};
+    return CPKCS11_make_pair(module, session, &pair, id, id_bytes, label, label_bytes, modulus,
+                             modulus_bytes, key);
+}
+
+// A key on P-256, which signs and stays; gives its point, as an OCTET STRING of DER or as it is: modules
+// differ.
+static inline CK_RV CPKCS11_make_p256(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                      const unsigned char *id, size_t id_bytes,
+                                      const unsigned char *label, size_t label_bytes,
+                                      unsigned char *point, CK_ULONG *point_bytes,
+                                      CK_OBJECT_HANDLE *key) {
+    // 1.2.840.10045.3.1.7 (RFC 5480, 2.1.1.1).
+    unsigned char curve[] = {6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7};
+    CK_BBOOL no = CK_FALSE;
+    CPKCS11_pair pair = {
+        CKM_EC_KEY_PAIR_GEN,
+        {{CKA_EC_PARAMS, curve, sizeof curve}, {CKA_DERIVE, &no, sizeof no}},
+        CKA_VERIFY,
+        CKA_EC_POINT,
+        1};
+    return CPKCS11_make_pair(module, session, &pair, id, id_bytes, label, label_bytes, point,
+                             point_bytes, key);
+}
+
+// ECDSA over a digest: r and s, one after the other.
+static inline CK_RV CPKCS11_sign(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                 CK_OBJECT_HANDLE key, const unsigned char *digest,
+                                 size_t digest_bytes, unsigned char *signature,
+                                 CK_ULONG *signature_bytes) {
+    CK_MECHANISM mechanism = {CKM_ECDSA, NULL, 0};
+    CK_RV answer = module->C_SignInit(session, &mechanism, key);
+    if (answer != CKR_OK) return answer;
+    return module->C_Sign(session, (unsigned char *)digest, digest_bytes, signature,
+                          signature_bytes);
+}
+
+// RSA-OAEP with SHA-256, MGF1 with SHA-256 and no label (RFC 8017, 7.1.2).
+static inline CK_RV CPKCS11_decrypt(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                                    CK_OBJECT_HANDLE key, const unsigned char *input,
+                                    size_t input_bytes, unsigned char *output,
+                                    CK_ULONG *output_bytes) {
+    CK_RSA_PKCS_OAEP_PARAMS parameters = {CKM_SHA256, CKG_MGF1_SHA256, CKZ_DATA_SPECIFIED, NULL, 0};
+    CK_MECHANISM mechanism = {CKM_RSA_PKCS_OAEP, &parameters, sizeof parameters};
+    CK_RV answer = module->C_DecryptInit(session, &mechanism, key);
+    if (answer != CKR_OK) return answer;
+    return module->C_Decrypt(session, (unsigned char *)input, input_bytes, output, output_bytes);
 }
 
 // AES-GCM with a nonce of 12 bytes and a tag of 16, which follows the ciphertext. A token that makes

@@ -49,8 +49,16 @@ package final class ControlConnections: Sendable {
         self.open.withLock { $0[ObjectIdentifier(channel)]?.peer }
     }
 
+    /// Closes the connections of all peers whose certificates have run out by `now`, Unix time in
+    /// seconds; from any thread.
+    package func closeExpired(now: Int64 = CertificateAuthority.now) {
+        self.close { $0.certificate.notAfter < now }
+    }
+
     /// Whether `peer` may go on.
-    func admits(_ peer: ControlPeer) -> Bool { self.isAdmitted(peer) }
+    func admits(_ peer: ControlPeer) -> Bool {
+        peer.certificate.notAfter >= CertificateAuthority.now && self.isAdmitted(peer)
+    }
 
     /// Takes in a connection whose handshake is done; false if the peer may not ask anything.
     fileprivate func opened(_ channel: any Channel, certificate: [UInt8]?) -> Bool {

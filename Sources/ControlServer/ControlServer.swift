@@ -92,6 +92,9 @@ package struct ControlServer: Sendable {
             (bind, tls) = (.hostname(host, port: port), own)
         }
         let connections = self.connections
+        let bound = self.limits.connectionsPerSource.map {
+            SourceBound($0, of: self.limits.source)
+        }
         let configuration = HTTP1Channel.Configuration(
             idleTimeout: self.limits.idleTimeout,
             httpDecoderConfiguration: .init(
@@ -102,7 +105,7 @@ package struct ControlServer: Sendable {
             router: self.router(),
             server: HTTPServerBuilder { responder in
                 ControlChannel(
-                    tls: tls, connections: connections,
+                    tls: tls, connections: connections, bound: bound,
                     base: HTTP1Channel(responder: responder, configuration: configuration))
             },
             configuration: ApplicationConfiguration(
@@ -206,12 +209,17 @@ struct ControlContext: RequestContext {
 private struct ControlChannel: ServerChildChannel, HTTPChannelHandler {
     let tls: ControlTLS?
     let connections: ControlConnections
+    let bound: SourceBound?
     let base: HTTP1Channel
 
     var responder: HTTPChannelHandler.Responder { self.base.responder }
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<HTTP1Channel.Value> {
         channel.eventLoop.makeCompletedFuture {
+            if let bound, !bound.admits(channel) {
+                try channel.pipeline.syncOperations.addHandler(RefusedConnection())
+                return
+            }
             guard let tls else { return }
             let handler = TLSHandler(server: tls.current, counters: TLSCounters())
             try channel.pipeline.syncOperations.addHandlers([

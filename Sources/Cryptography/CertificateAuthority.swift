@@ -26,14 +26,8 @@ package struct CertificateAuthority: ~Copyable {
     package static func create(
         trustDomain: String, days: Int = Self.defaultRootDays, now: Int64 = Self.now
     ) throws(CryptographyError) -> CertificateAuthority {
-        try SPIFFEID.validate(trustDomain: trustDomain)
-        try Self.validate(days: days, maximum: 3650)
         let key = try PrivateKey.generate(.ecdsaP256)
-        let content = CertificateContent(
-            commonName: String("scoregate root \(trustDomain)".prefix(64)),
-            notBefore: now - Self.backdatingSeconds, notAfter: now + Int64(days) * 86_400,
-            role: .authority(certificatesBelow: 1),
-            uriNames: [SPIFFEID.text(ofTrustDomain: trustDomain)])
+        let content = try Self.rootContent(trustDomain: trustDomain, days: days, now: now)
         let certificate = try content.sign(
             subjectKey: PublicKey(of: key), issuer: nil, issuerKey: key)
         return CertificateAuthority(certificate: certificate, privateKey: key)
@@ -51,17 +45,37 @@ package struct CertificateAuthority: ~Copyable {
     package func makeIntermediate(
         days: Int = Self.defaultIntermediateDays, now: Int64 = Self.now
     ) throws(CryptographyError) -> CertificateAuthority {
-        try Self.validate(days: days, maximum: 397)
         let key = try PrivateKey.generate(.ecdsaP256)
+        let content = try Self.intermediateContent(under: self.certificate, days: days, now: now)
+        let certificate = try content.sign(
+            subjectKey: PublicKey(of: key), issuer: self.certificate, issuerKey: self.privateKey)
+        return CertificateAuthority(certificate: certificate, privateKey: key)
+    }
+
+    static func rootContent(
+        trustDomain: String, days: Int, now: Int64
+    ) throws(CryptographyError) -> CertificateContent {
+        try SPIFFEID.validate(trustDomain: trustDomain)
+        try Self.validate(days: days, maximum: 3650)
+        return CertificateContent(
+            commonName: String("scoregate root \(trustDomain)".prefix(64)),
+            notBefore: now - Self.backdatingSeconds, notAfter: now + Int64(days) * 86_400,
+            role: .authority(certificatesBelow: 1),
+            uriNames: [SPIFFEID.text(ofTrustDomain: trustDomain)])
+    }
+
+    static func intermediateContent(
+        under root: Certificate, days: Int, now: Int64
+    ) throws(CryptographyError) -> CertificateContent {
+        try Self.validate(days: days, maximum: 397)
         // Two of one root differ by name too, so that logs and openssl(1) tell them apart.
         let random = try SystemRandom.bytes(count: 4)
         let suffix = Hexadecimal.text(of: random.rawSpan)
-        let content = CertificateContent(
+        return try CertificateContent(
             commonName: "scoregate intermediate \(suffix)", notBefore: now,
             notAfter: now + Int64(days) * 86_400, role: .authority(certificatesBelow: 0),
-            uriNames: self.certificate.uriNames)
-        let certificate = try self.certify(content, PublicKey(of: key), now: now)
-        return CertificateAuthority(certificate: certificate, privateKey: key)
+            uriNames: root.uriNames
+        ).bounded(by: root, now: now)
     }
 
     /// Takes up an authority that was made before.
@@ -82,7 +96,7 @@ package struct CertificateAuthority: ~Copyable {
         self.init(certificate: certificate, privateKey: key)
     }
 
-    private init(certificate: Certificate, privateKey: consuming PrivateKey) {
+    init(certificate: Certificate, privateKey: consuming PrivateKey) {
         self.certificate = certificate
         self.privateKey = privateKey
     }
@@ -199,13 +213,7 @@ package struct CertificateAuthority: ~Copyable {
     private func certify(
         _ content: CertificateContent, _ subjectKey: borrowing PublicKey, now: Int64
     ) throws(CryptographyError) -> Certificate {
-        guard self.certificate.isValid(at: now) else {
-            throw .malformed("the authority is not valid at this time: make a new one")
-        }
-        var content = content
-        content.notBefore = max(now - Self.backdatingSeconds, self.certificate.notBefore)
-        content.notAfter = min(content.notAfter, self.certificate.notAfter)
-        return try content.sign(
+        try content.bounded(by: self.certificate, now: now).sign(
             subjectKey: subjectKey, issuer: self.certificate, issuerKey: self.privateKey)
     }
 
@@ -235,5 +243,5 @@ package struct CertificateAuthority: ~Copyable {
     package static let identitySeconds: ClosedRange<Int64> = 900...86_400
 
     /// 60 seconds.
-    private static let backdatingSeconds: Int64 = 60
+    static let backdatingSeconds: Int64 = 60
 }

@@ -18,10 +18,46 @@ struct CertificateContent {
     var uriNames: [String] = []
     var ipAddresses: [String] = []
 
+    /// The same, backdated from `now`, and for no longer than `issuer` is valid itself.
+    func bounded(by issuer: Certificate, now: Int64) throws(CryptographyError) -> Self {
+        guard issuer.isValid(at: now) else {
+            throw .malformed("the authority is not valid at this time: make a new one")
+        }
+        var content = self
+        content.notBefore = max(
+            now - CertificateAuthority.backdatingSeconds, issuer.notBefore)
+        content.notAfter = min(content.notAfter, issuer.notAfter)
+        return content
+    }
+
     /// Makes the certificate for `subjectKey`, signed by `issuerKey`; no `issuer`: by itself.
     func sign(
         subjectKey: borrowing PublicKey, issuer: Certificate?, issuerKey: borrowing PrivateKey
     ) throws(CryptographyError) -> Certificate {
+        let certificate = try self.certificate(subjectKey: subjectKey, issuer: issuer)
+        guard unsafe X509_sign(certificate.handle, issuerKey.handle, EVP_sha256()) > 0 else {
+            throw .ofOpenSSL("signing a certificate")
+        }
+        return try Certificate(der: certificate.der())
+    }
+
+    /// Makes the certificate for `subjectKey`, to be signed by a P-256 key that is elsewhere; no
+    /// `issuer`: its own.
+    func unsigned(
+        subjectKey: borrowing PublicKey, issuer: Certificate?
+    ) throws(CryptographyError) -> UnsignedCertificate {
+        let certificate = try self.certificate(subjectKey: subjectKey, issuer: issuer)
+        // What is signed names the algorithm too, which OpenSSL writes when it signs.
+        let anyKey = try PrivateKey.generate(.ecdsaP256)
+        guard unsafe X509_sign(certificate.handle, anyKey.handle, EVP_sha256()) > 0 else {
+            throw .ofOpenSSL("signing a certificate")
+        }
+        return try UnsignedCertificate(covered: certificate.covered(), issuer: issuer)
+    }
+
+    private func certificate(
+        subjectKey: borrowing PublicKey, issuer: Certificate?
+    ) throws(CryptographyError) -> X509Certificate {
         try OpenSSLLibrary.initialise()
         OpenSSLErrorQueue.clear()
         guard let pointer = unsafe X509_new() else { throw .ofOpenSSL("making a certificate") }
@@ -49,10 +85,7 @@ struct CertificateContent {
             }
             try unsafe self.addExtensions(to: pointer, issuer: pointer)
         }
-        guard unsafe X509_sign(pointer, issuerKey.handle, EVP_sha256()) > 0 else {
-            throw .ofOpenSSL("signing a certificate")
-        }
-        return try Certificate(der: certificate.der())
+        return certificate
     }
 
     /// 127 random bits, so that serials neither repeat nor tell how many were issued (RFC 5280,

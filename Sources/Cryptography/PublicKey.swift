@@ -17,6 +17,29 @@ internal import COpenSSL
         unsafe self.pointer = pointer
     }
 
+    /// The key on P-256 with this uncompressed point: 4, x and y, 65 bytes (SEC 1, 2.3.3).
+    ///
+    /// - Throws: `.malformed` if there is no such point on the curve.
+    package init(p256Point point: [UInt8]) throws(CryptographyError) {
+        try OpenSSLLibrary.initialise()
+        OpenSSLErrorQueue.clear()
+        let bytes = Self.p256Head + point
+        let key = unsafe bytes.withUnsafeBufferPointer { bytes in
+            var next = bytes.baseAddress
+            return unsafe point.count == 65 ? d2i_PUBKEY(nil, &next, bytes.count) : nil
+        }
+        guard let key = unsafe key else {
+            throw .malformed("not a point on P-256: " + OpenSSLErrorQueue.drain())
+        }
+        unsafe self.pointer = key
+    }
+
+    /// What stands before the point in a SubjectPublicKeyInfo: id-ecPublicKey and secp256r1 (RFC 5480, 2).
+    private static let p256Head: [UInt8] = [
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08,
+        0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    ]
+
     /// The `EVP_PKEY *` for C calls made while this value is alive.
     @unsafe var handle: OpaquePointer { unsafe self.pointer }
 

@@ -69,6 +69,11 @@ internal import Glibc
         }
     }
 
+    /// Another secret with the same bytes.
+    package func copy() throws(CryptographyError) -> SecretBytes {
+        try SecretBytes(copying: self.bytes)
+    }
+
     /// The secret's bytes, for as long as the owner is borrowed.
     package var bytes: RawSpan {
         @_lifetime(borrow self)

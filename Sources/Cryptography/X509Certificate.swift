@@ -124,11 +124,23 @@ internal import Glibc
     }
 
     func der() throws(CryptographyError) -> [UInt8] {
-        let count = unsafe i2d_X509(self.pointer, nil)
+        try unsafe Self.der(self.pointer) { unsafe i2d_X509($0, $1) }
+    }
+
+    /// What the signature covers, the TBSCertificate (RFC 5280, 4.1), DER.
+    func covered() throws(CryptographyError) -> [UInt8] {
+        try unsafe Self.der(self.pointer) { unsafe i2d_re_X509_tbs($0, $1) }
+    }
+
+    @unsafe private static func der(
+        _ certificate: OpaquePointer,
+        _ write: (OpaquePointer, UnsafeMutablePointer<UnsafeMutablePointer<UInt8>?>?) -> Int32
+    ) throws(CryptographyError) -> [UInt8] {
+        let count = unsafe write(certificate, nil)
         guard count > 0 else { throw .ofOpenSSL("writing a certificate") }
         return unsafe [UInt8](unsafeUninitializedCapacity: Int(count)) { buffer, filled in
             var next = buffer.baseAddress
-            filled = Int(unsafe i2d_X509(self.pointer, &next))
+            filled = Int(unsafe write(certificate, &next))
         }
     }
 

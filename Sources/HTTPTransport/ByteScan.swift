@@ -71,6 +71,68 @@ extension Span<UInt8> {
         }
     }
 
+    /// Whether these bytes may be a field's value: no control bytes but HTAB, no blanks at the ends
+    /// (RFC 9113 8.2.1).
+    @inline(__always)
+    var isFieldValue: Bool {
+        guard !self.isEmpty else { return true }
+        let last = self[self.count &- 1]
+        guard self[0] != ASCII.space, self[0] != ASCII.tab, last != ASCII.space, last != ASCII.tab
+        else { return false }
+        var index = 0
+        while index < self.count {
+            let length = Swift.min(8, self.count &- index)
+            // What is missing of the last word is as good as spaces.
+            let word =
+                length == 8
+                ? self.word(at: index)
+                : self.word(at: index, length: length)
+                    | (0x2020_2020_2020_2020 &<< UInt64(length &* 8))
+            let controls = (word &- 0x2020_2020_2020_2020) & ~word
+            let others = word ^ 0x7f7f_7f7f_7f7f_7f7f
+            let deletes = (others &- 0x0101_0101_0101_0101) & ~others
+            if (controls | deletes) & 0x8080_8080_8080_8080 != 0 {
+                // HTAB, or a byte marked for the sake of one below it: byte by byte.
+                for place in index..<(index &+ length) {
+                    let byte = self[place]
+                    guard byte >= 0x20 && byte != 0x7f || byte == ASCII.tab else { return false }
+                }
+            }
+            index &+= 8
+        }
+        return true
+    }
+
+    /// Whether these bytes are exactly those of `literal`.
+    @inline(__always)
+    func isExactly(_ literal: StaticString) -> Bool {
+        guard self.count == literal.utf8CodeUnitCount else { return false }
+        var index = 0
+        while index < self.count {
+            let length = Swift.min(8, self.count &- index)
+            guard self.word(at: index, length: length) == literal.word(at: index) else {
+                return false
+            }
+            index &+= 8
+        }
+        return true
+    }
+
+    /// Whether bit 5 of each byte is set, as it is in lower-case letters, digits and `-`, and is not in
+    /// the letters and the control byte that it turns into those.
+    @inline(__always)
+    var isLowered: Bool {
+        var bits = caseBits
+        var index = 0
+        while index < self.count {
+            let length = Swift.min(8, self.count &- index)
+            let word = self.word(at: index, length: length)
+            bits &= length == 8 ? word : word | (caseBits &<< UInt64(length &* 8))
+            index &+= 8
+        }
+        return bits == caseBits
+    }
+
     /// Skips letters, digits and `-` from `start` on, eight bytes at a time.
     ///
     /// - Returns: The index of the first other byte, or of fewer than eight bytes that were not looked at.

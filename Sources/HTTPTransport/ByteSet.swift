@@ -25,6 +25,9 @@ struct ByteSet {
         Self(low: 0x03ff_6cfa_0000_0000, high: 0x57ff_ffff_47ff_fffe)
     }
 
+    /// `tchar` without upper-case letters: the names of HTTP/2 (RFC 9113 8.2).
+    static var lowerToken: Self { Self(low: 0x03ff_6cfa_0000_0000, high: 0x57ff_ffff_c000_0000) }
+
     /// `unreserved / sub-delims / ":" / "@" / "/"` of RFC 3986: path bytes that stand for themselves.
     static var path: Self { Self(low: 0x2fff_ffd2_0000_0000, high: 0x47ff_fffe_87ff_ffff) }
 

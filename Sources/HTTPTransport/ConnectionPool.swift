@@ -1,3 +1,4 @@
+internal import Glibc
 package import NIOCore
 package import TLS
 
@@ -175,5 +176,17 @@ extension ConnectionPool: DeadlineOwner {
         self.idle.removeFirst(old.count)
         for connection in old { connection.close() }
         if let oldest = self.idle.first { timer.set(oldest.idleSince + self.limits.idle) }
+    }
+}
+
+extension NIODeadline {
+    /// When the peer's certificate runs out: nothing new is sent on its connection from then on.
+    ///
+    /// A year at the most, since some have no end that could be counted in nanoseconds; for ever without
+    /// a certificate.
+    package static func ofCertificate(_ session: TLSSessionInfo?) -> NIODeadline {
+        guard let peer = session?.peer else { return .distantFuture }
+        let left = max(0, peer.notAfter - Int64(time(nil)))
+        return .now() + .seconds(min(left, 365 * 86_400))
     }
 }

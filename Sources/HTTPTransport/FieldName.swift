@@ -2,7 +2,7 @@
 ///
 /// A name is classified once, when its line is parsed; after that it is compared as a byte. Names that
 /// are only ever treated as a family have one case for the family.
-package enum FieldName: UInt8, Sendable {
+package enum FieldName: UInt8, Sendable, CaseIterable {
     /// Any name not below.
     case other
     case accept
@@ -56,6 +56,48 @@ package enum FieldName: UInt8, Sendable {
     case xScoregate
     /// `x-ssl-*`.
     case xSSL
+
+    /// The name in lower case; nil for `.other` and for families, which have many.
+    package var text: StaticString? {
+        switch self {
+        case .other, .msAzureml, .proxy, .xClient, .xForwarded, .xHTTPMethod, .xOriginal, .xRewrite,
+            .xScoregate, .xSSL:
+            nil
+        case .accept: "accept"
+        case .acceptEncoding: "accept-encoding"
+        case .authorization: "authorization"
+        case .azuremlModelDeployment: "azureml-model-deployment"
+        case .cacheControl: "cache-control"
+        case .connection: "connection"
+        case .contentEncoding: "content-encoding"
+        case .contentLength: "content-length"
+        case .contentType: "content-type"
+        case .cookie: "cookie"
+        case .date: "date"
+        case .expect: "expect"
+        case .forwarded: "forwarded"
+        case .host: "host"
+        case .http2Settings: "http2-settings"
+        case .keepAlive: "keep-alive"
+        case .location: "location"
+        case .retryAfter: "retry-after"
+        case .server: "server"
+        case .setCookie: "set-cookie"
+        case .strictTransportSecurity: "strict-transport-security"
+        case .te: "te"
+        case .traceparent: "traceparent"
+        case .trailer: "trailer"
+        case .transferEncoding: "transfer-encoding"
+        case .upgrade: "upgrade"
+        case .userAgent: "user-agent"
+        case .via: "via"
+        case .xForwardedFor: "x-forwarded-for"
+        case .xMSClientRequestID: "x-ms-client-request-id"
+        case .xMSRequestID: "x-ms-request-id"
+        case .xRealIP: "x-real-ip"
+        case .xRequestID: "x-request-id"
+        }
+    }
 
     /// The class of the name of `length` token bytes at `start`, in any case.
     @inline(__always)

@@ -2,6 +2,8 @@
 package struct FieldNameSet: Sendable, Equatable, ExpressibleByArrayLiteral {
     /// Bit n stands for the name with raw value n; there are fewer than 64 names.
     private var bits: UInt64 = 0
+    /// How many names there may be.
+    package static let capacity = 64
 
     /// The set of `names`.
     package init(arrayLiteral names: FieldName...) {
@@ -16,7 +18,7 @@ package struct FieldNameSet: Sendable, Equatable, ExpressibleByArrayLiteral {
 
     /// Adds `name`.
     package mutating func insert(_ name: FieldName) {
-        precondition(name.rawValue < 64, "more field names than bits")
+        precondition(name.rawValue < Self.capacity, "more field names than bits")
         self.bits |= 1 &<< UInt64(name.rawValue)
     }
 
@@ -31,6 +33,13 @@ package struct FieldNameSet: Sendable, Equatable, ExpressibleByArrayLiteral {
         union.bits |= other.bits
         return union
     }
+
+    /// Those that stand for one name each, and so tell every byte of it but for the case.
+    package static let exact: Self = {
+        var names: Self = []
+        for name in FieldName.allCases where name.text != nil { names.insert(name) }
+        return names
+    }()
 
     /// Fields about one connection and its framing: never forwarded in either direction.
     ///

@@ -7,7 +7,10 @@ struct FieldSection {
     enum Kind {
         case request
         case response
-        case trailers
+        case requestTrailers
+        case responseTrailers
+
+        var isTrailers: Bool { self == .requestTrailers || self == .responseTrailers }
     }
 
     /// What Transfer-Encoding said.
@@ -77,6 +80,10 @@ struct FieldSection {
                 else { throw .fieldsTooLarge }
                 self.fieldCount &+= 1
                 let field = try Self.parseLine(bytes, start: start, end: end, kind: kind)
+                if kind == .responseTrailers, field.name != .other {
+                    try Self.checkTrailer(field.name)
+                    continue
+                }
                 fields.append(field)
                 switch field.name {
                 case .other: break
@@ -96,7 +103,8 @@ struct FieldSection {
     private static func parseLine(
         _ bytes: Span<UInt8>, start: Int, end: Int, kind: Kind
     ) throws(HTTPError) -> HeadField {
-        let allowed: ByteSet = kind == .response ? .token : .requestFieldName
+        let isResponse = kind == .response || kind == .responseTrailers
+        let allowed: ByteSet = isResponse ? .token : .requestFieldName
         var colon = bytes.skipWordsOfNameBytes(from: start)
         while colon < end, allowed.contains(bytes[colon]) { colon &+= 1 }
         guard colon > start, colon < end, bytes[colon] == ASCII.colon else {
@@ -128,7 +136,7 @@ extension FieldSection {
         _ name: FieldName, _ value: Span<UInt8>, index: Int, kind: Kind
     ) throws(HTTPError) {
         // RFC 9110, 6.5.1: fields about framing, routing, authentication or content may not be trailers.
-        if kind == .trailers { throw .forbiddenTrailer(name) }
+        if kind == .requestTrailers { throw .forbiddenTrailer(name) }
         switch name {
         case .contentLength:
             guard self.contentLength == nil else { throw .repeatedField(.contentLength) }
@@ -151,6 +159,15 @@ extension FieldSection {
             } else {
                 self.hasUnknownExpectation = true
             }
+        default: break
+        }
+    }
+
+    /// Refuses what frames or routes a message; other fields with a meaning have none in trailers and
+    /// are left out (RFC 9110, 6.5.1).
+    private static func checkTrailer(_ name: FieldName) throws(HTTPError) {
+        switch name {
+        case .contentLength, .transferEncoding, .host: throw .forbiddenTrailer(name)
         default: break
         }
     }

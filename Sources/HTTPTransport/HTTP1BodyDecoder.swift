@@ -34,7 +34,7 @@ package struct HTTP1BodyDecoder {
     private let limits: HTTPLimits
     private var chunkedState = ChunkedState()
     private var section = FieldSection(start: 0)
-    /// Takes the trailer fields where it is set; without it they are checked and dropped.
+    /// Takes a response's trailer fields; a request's, without it, are checked and dropped.
     package var trailers: MessageHead?
 
     /// A decoder for one body.
@@ -119,8 +119,9 @@ package struct HTTP1BodyDecoder {
         var fields: [HeadField] = []
         if let trailers = self.trailers { swap(&fields, &trailers.fields) }
         let isComplete = try self.section.parse(
-            input.readableBytesUInt8Span, into: &fields, kind: .trailers, limits: self.limits,
-            maximumBytes: self.limits.trailerBytes)
+            input.readableBytesUInt8Span, into: &fields,
+            kind: self.trailers == nil ? .requestTrailers : .responseTrailers,
+            limits: self.limits, maximumBytes: self.limits.trailerBytes)
         if let trailers = self.trailers {
             swap(&fields, &trailers.fields)
             if isComplete { trailers.adoptBytes(of: &input, count: self.section.lineStart) }

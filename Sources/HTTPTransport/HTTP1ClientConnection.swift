@@ -45,6 +45,8 @@ package final class HTTP1ClientConnection: ChannelInboundHandler {
     private var parser: HTTP1ResponseParser
     private var decoder: HTTP1BodyDecoder
     private let head = MessageHead()
+    /// Made with the first chunked response.
+    private var trailerHead: MessageHead?
     private var reading = Reading.opening
     private var writing = Writing.idle
     private var requestMethod = HTTPMethod.get
@@ -53,6 +55,8 @@ package final class HTTP1ClientConnection: ChannelInboundHandler {
     private var isReadingPaused = false
     private var isHeadBegun = false
     private var wasOpened = false
+    /// When the backend's certificate runs out.
+    private var end = NIODeadline.distantFuture
     private var descriptor: CInt?
     /// Bytes the channel had been given when the current request began.
     private var writtenBefore = 0
@@ -247,6 +251,7 @@ extension HTTP1ClientConnection {
         self.reading = .idle
         self.descriptor = self.channelContext.flatMap { SocketPeek.descriptor(of: $0.channel) }
         self.wasOpened = true
+        self.end = .ofCertificate(self.tlsSession)
         self.pool.openingEnded(.success(self))
     }
 
@@ -292,7 +297,7 @@ extension HTTP1ClientConnection {
         if case .opening = self.reading {
             self.openingFailed(.tls("\(error)"))
         } else {
-            self.inputEnded(.truncated)
+            self.inputEnded(.ofTLS(error))
         }
         context.close(promise: nil)
     }
@@ -370,6 +375,7 @@ extension HTTP1ClientConnection {
             // Other 1xx answers are between us and the backend (RFC 9110 15.2).
             if self.head.status < 200 { return true }
             self.decoder = HTTP1BodyDecoder(framing: self.head.framing, limits: self.limits)
+            if self.head.framing == .chunked { self.decoder.trailers = self.emptyTrailers() }
             self.reading = .body
             self.receiver?.receiveResponseHead(self.head)
             return true
@@ -381,7 +387,9 @@ extension HTTP1ClientConnection {
                 self.receiver?.receiveResponseBody(bytes)
             case .end:
                 self.reading = .complete
-                self.receiver?.receiveResponseEnd()
+                let trailers = self.decoder.trailers
+                self.receiver?.receiveResponseEnd(
+                    trailers: trailers?.fields.isEmpty == false ? trailers : nil)
             }
             return true
         case .tunnel:
@@ -398,6 +406,14 @@ extension HTTP1ClientConnection {
             self.input = ConnectionInput()
             return false
         }
+    }
+
+    /// Where the trailers of a chunked response go.
+    private func emptyTrailers() -> MessageHead {
+        let trailers = self.trailerHead ?? MessageHead()
+        trailers.reset()
+        self.trailerHead = trailers
+        return trailers
     }
 
     /// From here on the connection carries bytes, and ends with them.
@@ -419,7 +435,8 @@ extension HTTP1ClientConnection {
         self.receiver = nil
         if case .complete = self.writing, self.head.keepAlive,
             self.input.bytes.readableBytes == 0,
-            self.requests < self.pool.limits.requestsPerConnection
+            self.requests < self.pool.limits.requestsPerConnection,
+            self.loop.deadlines.coarseNow <= self.end
         {
             self.becomeIdle()
         } else {

@@ -414,7 +414,7 @@ extension HTTP1ServerConnection {
         } else {
             self.writing = .head
             if self.receiver == nil { self.receiver = self.makeReceiver(self) }
-            self.receiver?.receiveBadRequest(error)
+            self.receiver?.receiveBadRequest(error, head: nil)
         }
         if case .complete = self.writing { self.finishAnswer() }
     }

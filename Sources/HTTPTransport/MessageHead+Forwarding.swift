@@ -13,6 +13,9 @@ extension MessageHead {
         swap(&fields, &self.fields)
     }
 
+    /// Leaves out the field at this place of the table.
+    package func leaveOut(at index: Int) { self.fields[index].isHopByHop = true }
+
     /// Adds a field with the value that `write` appends: up to `room` bytes, which are at most
     /// 65,535, no control bytes.
     ///

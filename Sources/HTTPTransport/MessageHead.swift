@@ -158,6 +158,12 @@ extension MessageHead {
             return nil
         }
         let known = FieldName.classify(name, start: 0, length: name.count)
+        self.append(name: name, value: value, as: known)
+        return known
+    }
+
+    /// Adds a field whose name is `known` to be what it is; neither is longer than 65,535 bytes.
+    func append(name: Span<UInt8>, value: Span<UInt8>, as known: FieldName) {
         let start = self.bytes.writerIndex
         self.bytes.write(atMost: name.count &+ value.count &+ 4) { output in
             output.append(name)
@@ -170,7 +176,6 @@ extension MessageHead {
                 nameStart: UInt32(start), valueStart: UInt32(start + name.count + 2),
                 nameLength: UInt16(name.count), valueLength: UInt16(value.count),
                 name: known, isHopByHop: false, isCanonical: true))
-        return known
     }
 
     /// Sets path and query of a request that has no request line, as HTTP/2's `:path`.

@@ -7,11 +7,16 @@ package final class ProtocolSelection: ChannelInboundHandler, RemovableChannelHa
     package typealias InboundIn = ByteBuffer
 
     private var select: ((String?) -> (any ChannelHandler)?)?
+    private var failed: ((any Error) -> Void)?
 
     /// Calls `select` with the name that ALPN agreed on, nil if there is none.
     ///
-    /// What it returns takes this place; where that is nil the connection closes.
-    package init(_ select: @escaping (String?) -> (any ChannelHandler)?) {
+    /// What it returns takes this place; where that is nil the connection closes. Where there will
+    /// be no TLS, `failed` is told why.
+    package init(
+        failed: ((any Error) -> Void)? = nil, _ select: @escaping (String?) -> (any ChannelHandler)?
+    ) {
+        self.failed = failed
         self.select = select
     }
 
@@ -33,11 +38,13 @@ package final class ProtocolSelection: ChannelInboundHandler, RemovableChannelHa
 
     /// TLS failed.
     package func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.failed.take()?(error)
         context.close(promise: nil)
     }
 
     /// The connection is over.
     package func handlerRemoved(context: ChannelHandlerContext) {
         self.select = nil
+        self.failed = nil
     }
 }

@@ -101,7 +101,7 @@ package struct RequestTarget {
     }
 
     /// The byte that the two hexadecimal digits at `index` stand for.
-    private static func escape(_ bytes: Span<UInt8>, at index: Int, end: Int) -> UInt8? {
+    fileprivate static func escape(_ bytes: Span<UInt8>, at index: Int, end: Int) -> UInt8? {
         guard index &+ 1 < end, let high = ASCII.hexadecimalValue(bytes[index]),
             let low = ASCII.hexadecimalValue(bytes[index &+ 1])
         else { return nil }
@@ -207,5 +207,30 @@ private struct UTF8Check {
         default: return false
         }
         return true
+    }
+}
+
+extension Span<UInt8> {
+    /// How many bytes of this path are `prefix`; nil unless it is that or lies below it.
+    ///
+    /// An unreserved character and its percent-encoding are the same (RFC 3986, 6.2.2.2). The path is
+    /// one that a parser has accepted; `prefix` has unreserved characters and slashes only.
+    package func lengthOfPathPrefix(_ prefix: [UInt8]) -> Int? {
+        var position = 0
+        for byte in prefix {
+            guard position < self.count else { return nil }
+            if self[position] == byte {
+                position += 1
+            } else if self[position] == ASCII.percent,
+                RequestTarget.escape(self, at: position + 1, end: self.count) == byte
+            {
+                position += 3
+            } else {
+                return nil
+            }
+        }
+        let isWhole =
+            position == self.count || prefix.isEmpty || self[position] == ASCII.slash
+        return isWhole ? position : nil
     }
 }

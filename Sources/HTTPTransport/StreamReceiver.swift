@@ -12,6 +12,9 @@ package enum StreamError: Error {
     case tooSlow
     /// TLS failed; the text is for the operator.
     case tls(String)
+    /// The peer reported a fatal alert after the handshake, as one that refuses a client's certificate in
+    /// TLS 1.3 does (RFC 8446, 4.4.2.4); its number.
+    case alert(UInt8)
     /// No connection could be made; the text is for the operator.
     case unreachable(String)
     /// Too many connections, or too many waiting for one.
@@ -32,7 +35,11 @@ package protocol RequestReceiver: AnyObject {
     /// No more has arrived for now: send on what was collected.
     func requestReadComplete()
     /// The bytes where a request should begin are not one. Answer, and the connection closes.
-    func receiveBadRequest(_ error: HTTPError)
+    ///
+    /// - Parameters:
+    ///   - error: What is wrong.
+    ///   - head: As much of the head as could be read, over HTTP/2.
+    func receiveBadRequest(_ error: HTTPError, head: MessageHead?)
     /// The request, or the client, ended early. After `.malformed` and `.tooSlow` an answer can
     /// still be sent if none was begun; after the others the connection is gone.
     func requestFailed(_ error: StreamError)

@@ -16,6 +16,8 @@ package enum SealedLogError: Error, Equatable {
     case segment(SegmentFault, path: String, frame: UInt64)
     /// The payload of a frame that is authentic is not one of its type.
     case malformedPayload(FrameType)
+    /// A file claims to be a segment with a number that no stream gets to.
+    case impossibleNumber(path: String)
     /// A stream cannot be written on: its log key is used up and no other was supplied.
     case keyUsedUp
     /// A stream cannot be written on: its wrapping key was revoked.

@@ -24,16 +24,21 @@ package struct AuthorityRecord: Sendable {
     package let state: State
     /// Since when, milliseconds of Unix time.
     package let sinceMilliseconds: Int64
+    /// Which key of the vault's token is its private key, by CKA_ID; nil if that is sealed in the state,
+    /// or destroyed.
+    package let tokenKey: [UInt8]?
 
     /// The record with these values.
     package init(
-        issuerID: [UInt8]?, certificate: Certificate, state: State, sinceMilliseconds: Int64
+        issuerID: [UInt8]?, certificate: Certificate, state: State, sinceMilliseconds: Int64,
+        tokenKey: [UInt8]? = nil
     ) {
         self.id = certificate.fingerprint.bytes
         self.issuerID = issuerID
         self.certificate = certificate
         self.state = state
         self.sinceMilliseconds = sinceMilliseconds
+        self.tokenKey = tokenKey
     }
 
     /// Whether it is a trust root that services trust.
@@ -42,10 +47,13 @@ package struct AuthorityRecord: Sendable {
 
 /// What shall become of the authorities.
 package enum AuthorityChange: Sendable {
-    /// A new one, with its private key as ``AuthorityRecord/seal(_:under:)`` gives it.
-    case insert(AuthorityRecord, sealedKey: [UInt8])
-    /// Another state for one that is there; retiring it destroys its key.
+    /// A new one, with its private key as ``AuthorityRecord/seal(_:under:)`` gives it; nil if that is in
+    /// the token.
+    case insert(AuthorityRecord, sealedKey: [UInt8]?)
+    /// Another state for one that is there; retiring it destroys its key, unless that is in the token.
     case set(id: [UInt8], AuthorityRecord.State)
+    /// The key of one that has retired is gone from the token.
+    case forgetTokenKey(id: [UInt8])
 }
 
 extension AuthorityRecord {

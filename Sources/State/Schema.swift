@@ -206,5 +206,14 @@ enum Schema {
             created_ms INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID;
         """,
+        """
+        -- CKA_ID of a trust root's private key in the vault's token; null where `sealed` is the key, or
+        -- was.
+        ALTER TABLE authority ADD COLUMN token_key BLOB;
+        """,
+        """
+        -- The number of the next entry, where it is more than the segments tell; otherwise 0.
+        ALTER TABLE log_stream ADD COLUMN next_sequence INTEGER NOT NULL DEFAULT 0;
+        """,
     ]
 }

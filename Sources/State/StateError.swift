@@ -16,6 +16,8 @@ package enum StateError: Error, Equatable {
     case wrappingKey(endpoint: String, reason: String)
     /// A key or secret of the vault is not as the operation needs it.
     case vaultItem(VaultItemProblem)
+    /// The vault's token does not do its part; says why.
+    case token(reason: String)
     /// A cryptographic operation failed.
     case cryptography(CryptographyError)
 }
@@ -35,6 +37,7 @@ extension StateError: CustomStringConvertible {
         case .wrappingKey(let endpoint, let reason):
             "the wrapping key of endpoint \"\(endpoint)\" \(reason)"
         case .vaultItem(let problem): "the key or secret \(problem.rawValue)"
+        case .token(let reason): reason
         case .cryptography(let error): "\(error)"
         }
     }

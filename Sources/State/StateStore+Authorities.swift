@@ -58,32 +58,41 @@ extension StateStore {
         _ change: AuthorityChange, _ database: Database, now: Int64, actor: String
     ) throws {
         let subject: String
-        let state: AuthorityRecord.State
+        let detail: String
         switch change {
         case .insert(let record, let sealedKey):
-            (subject, state) = (record.certificate.fingerprint.hexadecimal, record.state)
+            subject = record.certificate.fingerprint.hexadecimal
+            detail = "state \(record.state.rawValue)"
             try database.execute(
                 sql: """
-                    INSERT INTO authority (id, issuer_id, certificate, sealed, state, since_ms)
-                    VALUES (?, ?, ?, ?, ?, ?)
+                    INSERT INTO authority
+                        (id, issuer_id, certificate, sealed, state, since_ms, token_key)
+                    VALUES (?, ?, ?, ?, ?, ?, ?)
                     """,
                 arguments: [
                     Data(record.id), record.issuerID.map { Data($0) },
-                    Data(record.certificate.der), Data(sealedKey), record.state.rawValue,
-                    record.sinceMilliseconds,
+                    Data(record.certificate.der), sealedKey.map { Data($0) },
+                    record.state.rawValue, record.sinceMilliseconds,
+                    record.tokenKey.map { Data($0) },
                 ])
         case .set(let changed, let new):
-            (subject, state) = (Hexadecimal.text(of: changed.rawSpan), new)
+            (subject, detail) = (Hexadecimal.text(of: changed.rawSpan), "state \(new.rawValue)")
             try database.execute(
                 sql: """
                     UPDATE authority SET state = ?1, since_ms = ?2,
                         sealed = CASE ?1 WHEN 'retired' THEN NULL ELSE sealed END
                     WHERE id = ?3
                     """, arguments: [new.rawValue, now, Data(changed)])
+        case .forgetTokenKey(let changed):
+            subject = Hexadecimal.text(of: changed.rawSpan)
+            detail = "its key in the token destroyed"
+            try database.execute(
+                sql: "UPDATE authority SET token_key = NULL WHERE id = ? AND state = 'retired'",
+                arguments: [Data(changed)])
         }
         try self.audit(
             database, time: now, actor: actor, action: "authority changed",
-            subject: subject, detail: "state \(state.rawValue)")
+            subject: subject, detail: detail)
     }
 }
 
@@ -92,12 +101,13 @@ extension AuthorityRecord {
         try Row.fetchAll(
             database,
             sql: """
-                SELECT issuer_id, certificate, state, since_ms FROM authority
+                SELECT issuer_id, certificate, state, since_ms, token_key FROM authority
                 ORDER BY since_ms DESC, id
                 """
         ).map { row in
             let certificate: Data = row["certificate"]
             let issuer: Data? = row["issuer_id"]
+            let tokenKey: Data? = row["token_key"]
             guard let state = State(rawValue: row["state"]) else {
                 throw StateError.database(
                     operation: "reading authorities", reason: "an unknown state")
@@ -105,7 +115,7 @@ extension AuthorityRecord {
             return AuthorityRecord(
                 issuerID: issuer.map { [UInt8]($0) },
                 certificate: try Certificate(der: [UInt8](certificate)), state: state,
-                sinceMilliseconds: row["since_ms"])
+                sinceMilliseconds: row["since_ms"], tokenKey: tokenKey.map { [UInt8]($0) })
         }
     }
 }

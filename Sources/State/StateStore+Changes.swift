@@ -23,4 +23,14 @@ extension StateStore {
                 INSERT INTO audit (time_ms, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)
                 """, arguments: [time, actor, action, subject, detail])
     }
+
+    /// Removes the oldest entries beyond what is kept; must run in the transaction of an entry.
+    static func trimAudit(_ database: Database) throws {
+        try database.execute(
+            sql: "DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?",
+            arguments: [self.mostAuditEntries])
+    }
+
+    /// Ten million entries, some 2 GB: three months at one use a second, then the oldest go.
+    private static let mostAuditEntries = 10_000_000
 }

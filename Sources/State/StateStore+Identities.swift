@@ -99,6 +99,8 @@ extension StateStore {
             guard let present = try IssuedCertificate.one(database, serial: serial),
                 present.identity == identity
             else { throw IdentityRefusal.certificateUnknown }
+            // Its owner has the one after it: whoever comes with this one found it in a backup, or took it.
+            guard !present.isSuperseded else { throw IdentityRefusal.certificateSuperseded }
             try check(present)
             let former = try IssuedCertificate.one(
                 database, successorOf: serial, request: request)
@@ -112,6 +114,28 @@ extension StateStore {
                     arguments: [predecessor])
             }
             return issued
+        }
+    }
+
+    /// Notes that somebody was issued nothing.
+    ///
+    /// - Parameters:
+    ///   - action: `join`, `renew` or `rejoin`.
+    ///   - subject: The identity it was asked for.
+    ///   - detail: Why.
+    ///   - now: Milliseconds of Unix time.
+    ///   - actor: Who asked, as far as that is known.
+    /// - Throws: `.database`.
+    package func auditRefusal(
+        _ action: String, of subject: String, detail: String, now: Int64, actor: String
+    ) throws(StateError) {
+        try StateError.wrapping("writing the audit") {
+            try self.queue.write { database in
+                try Self.audit(
+                    database, time: now, actor: actor, action: action, subject: subject,
+                    detail: detail)
+                try Self.trimAudit(database)
+            }
         }
     }
 
@@ -134,6 +158,21 @@ extension StateStore {
                         ORDER BY issued_ms DESC LIMIT 10000
                         """, arguments: [time]
                 ).map { IssuedCertificate($0) }
+            }
+        }
+    }
+
+    /// For how long, in milliseconds, that certificate was issued which was issued for longest of those
+    /// whose validity ends at `time` or later, milliseconds of Unix time; nil if there is none.
+    package func longestLife(ofCertificatesValidAt time: Int64) throws(StateError) -> Int64? {
+        try StateError.wrapping("reading certificates") {
+            try self.queue.read { database in
+                try Int64.fetchOne(
+                    database,
+                    sql: """
+                        SELECT max(not_after_ms - issued_ms) FROM issued_certificate
+                        WHERE not_after_ms >= ?
+                        """, arguments: [time])
             }
         }
     }

@@ -11,12 +11,17 @@ package struct LogStreamRecord: Sendable, Equatable {
         package var segmentID: [UInt8]
         /// A chain head it has had, 32 bytes.
         package var head: [UInt8]
+        /// The number of the next entry, where it is more than the segments tell; otherwise 0.
+        package var nextSequence: Int64
 
         /// The end with these values.
-        package init(number: Int64, segmentID: [UInt8], head: [UInt8]) {
+        package init(
+            number: Int64, segmentID: [UInt8], head: [UInt8], nextSequence: Int64 = 0
+        ) {
             self.number = number
             self.segmentID = segmentID
             self.head = head
+            self.nextSequence = nextSequence
         }
     }
 
@@ -71,6 +76,7 @@ extension StateStore {
 
     /// Keeps where a stream ends and which log keys it has.
     ///
+    /// An end before the one that is known is not kept: it would hide that the stream was put back.
     /// A log key that is known keeps its digest: only a rewrap changes it, so that a writer which began
     /// before one does not undo what that has told.
     package func keepEnd(
@@ -79,9 +85,14 @@ extension StateStore {
         try StateError.wrapping("keeping the end of a stream") {
             try self.queue.write { database in
                 try database.execute(
-                    sql: "UPDATE log_stream SET number = ?, segment_id = ?, head = ? WHERE id = ?",
+                    sql: """
+                        UPDATE log_stream
+                        SET number = ?1, segment_id = ?2, head = ?3, next_sequence = ?4
+                        WHERE id = ?5 AND (number IS NULL OR number <= ?1)
+                        """,
                     arguments: [
-                        end.number, Data(end.segmentID), Data(end.head), Data(streamID),
+                        end.number, Data(end.segmentID), Data(end.head), end.nextSequence,
+                        Data(streamID),
                     ])
                 for (id, digest) in logKeys {
                     try database.execute(
@@ -161,7 +172,9 @@ extension LogStreamRecord {
             if let number: Int64 = row["number"], let segment: Data = row["segment_id"],
                 let head: Data = row["head"]
             {
-                end = End(number: number, segmentID: [UInt8](segment), head: [UInt8](head))
+                end = End(
+                    number: number, segmentID: [UInt8](segment), head: [UInt8](head),
+                    nextSequence: row["next_sequence"])
             }
             let keys = try Row.fetchAll(
                 database, sql: "SELECT * FROM stream_log_key WHERE stream_id = ?", arguments: [id])

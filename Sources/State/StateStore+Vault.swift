@@ -70,19 +70,21 @@ extension StateStore {
     ///   - version: The version.
     ///   - sealed: What is kept of it.
     ///   - request: Which request makes it; one that has made one already makes no other.
+    ///   - known: The version that `request` has made and that does not count; nil for none.
     ///   - newest: What must be the newest version so far; nil if that does not matter.
     ///   - use: For the audit.
     /// - Returns: The version, or what the same request made before.
     /// - Throws: `.vaultItem` if the name is deleted, `newest` is not the newest, or there are too many.
     package func addVaultVersion(
-        _ version: VaultVersion, sealed: [UInt8], request: String?, after newest: String?,
-        _ use: VaultUse
+        _ version: VaultVersion, sealed: [UInt8], request: String?, besides known: String? = nil,
+        after newest: String?, _ use: VaultUse
     ) throws(StateError) -> VaultVersion {
         try StateError.wrapping("adding to the vault") {
             try self.queue.write { database in
                 if let request,
                     let made = try VaultVersion.find(
-                        database, version.kind, version.name, madeBy: request)
+                        database, version.kind, version.name, madeBy: request),
+                    made.version != known
                 {
                     return made
                 }
@@ -190,14 +192,17 @@ extension StateStore {
     }
 
     /// Whether something of the vault is in a token, or sealed by it.
-    package func hasVaultVersionsOfToken() throws(StateError) -> Bool {
+    package func needsToken() throws(StateError) -> Bool {
         try StateError.wrapping("reading the vault") {
             try self.queue.read { database in
                 try Bool.fetchOne(
                     database,
-                    sql:
-                        "SELECT EXISTS (SELECT 1 FROM vault_version WHERE protection != 'root key')"
-                ) ?? false
+                    sql: """
+                        SELECT EXISTS (SELECT 1 FROM vault_version WHERE protection != 'root key')
+                            OR EXISTS (
+                                SELECT 1 FROM authority
+                                WHERE token_key IS NOT NULL AND state != 'retired')
+                        """) ?? false
             }
         }
     }
@@ -231,9 +236,7 @@ extension StateStore {
         try self.audit(
             database, time: now, actor: use.actor, action: use.action, subject: use.subject,
             detail: "\(result); certificate \(use.serial)")
-        try database.execute(
-            sql: "DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?",
-            arguments: [self.mostAuditEntries])
+        try self.trimAudit(database)
     }
 
     /// Seals a secret of the vault service under the root key.
@@ -256,7 +259,4 @@ extension StateStore {
     ) throws(StateError) -> SecretBytes {
         try self.open(sealed, version.associatedData, rootKey: rootKey)
     }
-
-    /// Ten million entries, some 2 GB: three months at one use a second, then the oldest go.
-    private static let mostAuditEntries = 10_000_000
 }

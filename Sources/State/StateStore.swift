@@ -1,6 +1,7 @@
 package import Cryptography
 internal import Foundation
 internal import GRDB
+internal import Glibc
 
 /// The state of a gateway: a SQLite database in a folder of its own, and its one writer connection.
 ///
@@ -25,16 +26,9 @@ package final class StateStore: Sendable {
     ) throws(StateError) {
         try Self.prepare(folder: folder)
         let path = "\(folder)/\(Self.fileName)"
-        try Self.prepare(file: path, folder: folder)
-        let queue = try StateError.wrapping("opening the state") {
-            let queue = try DatabaseQueue(path: path, configuration: Self.configuration)
-            try queue.writeWithoutTransaction { database in
-                // GRDB sets NORMAL with WAL, which may lose the last transactions on power loss.
-                try database.execute(sql: "PRAGMA synchronous = FULL")
-                try database.execute(sql: "PRAGMA secure_delete = ON")
-            }
-            try queue.write { try Schema.migrate($0) }
-            return queue
+        let queue = try Self.alone(in: folder) { () throws(StateError) in
+            try Self.prepare(file: path, folder: folder)
+            return try Self.open(path)
         }
         self.pepper = try Self.pepper(queue, rootKey: rootKey)
         self.queue = queue
@@ -51,9 +45,12 @@ package final class StateStore: Sendable {
     private static func prepare(folder: String) throws(StateError) {
         let files = FileManager.default
         do {
-            try files.createDirectory(
-                atPath: folder, withIntermediateDirectories: true,
-                attributes: [.posixPermissions: 0o700])
+            let parent = URL(fileURLWithPath: folder).deletingLastPathComponent()
+            try files.createDirectory(at: parent, withIntermediateDirectories: true)
+            // With its mode from the beginning: another process may look at it meanwhile.
+            guard unsafe mkdir(folder, 0o700) == 0 || errno == EEXIST else {
+                throw CocoaError(.fileWriteUnknown)
+            }
             let attributes = try files.attributesOfItem(atPath: folder)
             let mode = (attributes[.posixPermissions] as? NSNumber)?.intValue ?? 0o777
             guard mode & 0o077 == 0 else {
@@ -67,22 +64,67 @@ package final class StateStore: Sendable {
         }
     }
 
+    /// Runs `body` while no other process opens the state of `folder`.
+    ///
+    /// SQLite's own locks do not suffice: of two that change a new database to WAL at once, one is
+    /// told that it is locked, without the busy timeout.
+    ///
+    /// - Throws: `.folder` if another process has been opening it for 10 s, or it cannot be locked;
+    ///   what `body` throws.
+    private static func alone<Value>(
+        in folder: String, _ body: () throws(StateError) -> Value
+    ) throws(StateError) -> Value {
+        let descriptor = unsafe Glibc.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw .folder(path: folder, reason: "it cannot be opened: check its owner")
+        }
+        // Closing gives the lock back, and so does the end of the process.
+        defer { close(descriptor) }
+        let end = ContinuousClock.now + .seconds(10)
+        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+            let number = errno
+            guard number == EWOULDBLOCK || number == EINTR else {
+                throw .folder(
+                    path: folder, reason: "it cannot be locked (error \(number) of flock(2))")
+            }
+            guard ContinuousClock.now < end else {
+                throw .folder(
+                    path: folder,
+                    reason: "another process has been opening it for 10 s: see fuser \(folder)")
+            }
+            Thread.sleep(forTimeInterval: 0.005)
+        }
+        return try body()
+    }
+
     /// Makes the file before SQLite does, because SQLite would go by the umask; the files of the
     /// WAL get the mode of this one.
     private static func prepare(file: String, folder: String) throws(StateError) {
-        let files = FileManager.default
-        if !files.fileExists(atPath: file) {
-            guard
-                files.createFile(
-                    atPath: file, contents: nil, attributes: [.posixPermissions: 0o600])
-            else {
-                throw .folder(path: folder, reason: "nothing can be written into it")
-            }
+        do throws(CryptographyError) {
+            // Opens nothing that is there: to close it would end SQLite's locks of this process.
+            try WholeFile.write(RawSpan(), to: file, mode: 0o600, isReplacing: false)
+        } catch .file(_, .alreadyExists) {
+        } catch {
+            throw .folder(path: folder, reason: "nothing can be written into it")
         }
         do {
-            try files.setAttributes([.posixPermissions: 0o600], ofItemAtPath: file)
+            try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: file)
         } catch {
             throw .folder(path: folder, reason: "its files belong to another user")
+        }
+    }
+
+    /// Opens the database at `path` and brings its schema up to date.
+    private static func open(_ path: String) throws(StateError) -> DatabaseQueue {
+        try StateError.wrapping("opening the state") {
+            let queue = try DatabaseQueue(path: path, configuration: self.configuration)
+            try queue.writeWithoutTransaction { database in
+                // GRDB sets NORMAL with WAL, which may lose the last transactions on power loss.
+                try database.execute(sql: "PRAGMA synchronous = FULL")
+                try database.execute(sql: "PRAGMA secure_delete = ON")
+            }
+            try queue.write { try Schema.migrate($0) }
+            return queue
         }
     }
 

@@ -49,7 +49,12 @@ let tlsVerifyPeer: @convention(c) (OpaquePointer?, UnsafeMutableRawPointer?) -> 
         unsafe X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION)
         return 0
     }
-    guard unsafe X509_verify_cert(store) == 1 else { return 0 }
+    // Whatever is wrong, the peer gets the alert handshake_failure: the reason is for our log alone.
+    guard unsafe X509_verify_cert(store) == 1 else {
+        unsafe connection.refuseChain(X509_STORE_CTX_get_error(store))
+        unsafe X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION)
+        return 0
+    }
     guard let leaf = unsafe X509_STORE_CTX_get0_cert(store), unsafe connection.acceptsPeer(leaf)
     else {
         unsafe X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION)

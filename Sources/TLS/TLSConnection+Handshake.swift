@@ -88,6 +88,19 @@ extension TLSConnection {
         return false
     }
 
+    /// Notes why a chain does not verify: one of OpenSSL's X509_V_ERR codes.
+    func refuseChain(_ code: CInt) {
+        if case .client(let context) = self.role,
+            case .dnsName(let name) = context.configuration.peer,
+            code == X509_V_ERR_HOSTNAME_MISMATCH || code == X509_V_ERR_IP_ADDRESS_MISMATCH
+        {
+            self.refusal = .peerIdentityRefused(presented: nil, expected: name)
+        } else {
+            self.refusal = unsafe .peerCertificateRefused(
+                reason: String(cString: X509_verify_cert_error_string(Int(code))))
+        }
+    }
+
     /// Whether a leaf whose chain has verified belongs to somebody we talk to.
     @unsafe func acceptsPeer(_ leaf: OpaquePointer) -> Bool {
         let identity = unsafe PeerCertificate.identity(of: leaf)
@@ -186,19 +199,7 @@ extension TLSConnection {
     func handshakeError() -> TLSError {
         let reason = OpenSSLErrorQueue.drain()
         if let refusal = self.refusal { return refusal }
-        let verification = unsafe SSL_get_verify_result(self.ssl)
         let transport = unsafe self.resources.transport.pointee
-        if verification != Int(X509_V_OK) {
-            if case .client(let context) = self.role,
-                case .dnsName(let name) = context.configuration.peer,
-                [X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH].contains(
-                    CInt(verification))
-            {
-                return .peerIdentityRefused(presented: nil, expected: name)
-            }
-            return unsafe .peerCertificateRefused(
-                reason: String(cString: X509_verify_cert_error_string(verification)))
-        }
         if unsafe transport.alert_sent == Self.certificateRequired {
             return .peerCertificateRefused(reason: "no certificate presented")
         }

@@ -15,6 +15,8 @@ package import Cryptography
     let ticketKeys: TLSTicketKeys
     private var contexts: [OpaquePointer]
     private var names: ServerNames
+    /// The names of each certificate of each context.
+    private var shown: [[[String]]]
 
     /// The leaf certificates, in the order of the configuration.
     package let certificates: [Certificate]
@@ -42,6 +44,7 @@ package import Cryptography
         self.ticketKeys = ticketKeys
         self.alpn = try TLSPolicy.wireForm(of: configuration.alpn)
         self.names = ServerNames()
+        self.shown = []
         unsafe self.contexts = []
         var identities = IdentityList()
         var names: [[String]] = []
@@ -62,6 +65,7 @@ package import Cryptography
             if let index = known[chosen] { return index }
             let context = unsafe try self.makeContext(identities, chosen: chosen, scope: scope)
             unsafe self.contexts.append(context)
+            self.shown.append(chosen.map { names[$0] })
             let index = unsafe self.contexts.count - 1
             known[chosen] = index
             return index
@@ -97,6 +101,13 @@ package import Cryptography
     /// Whether a certificate covers `name`: in lower case, without a trailing dot.
     package func covers(_ name: String) -> Bool {
         self.names.index(of: name) != nil
+    }
+
+    /// Whether every certificate that a client who asked for `serverName` may have been shown covers
+    /// `host` too: both in lower case, without a trailing dot.
+    package func covers(_ host: String, forClientsOf serverName: String) -> Bool {
+        guard let index = self.names.index(of: serverName) else { return false }
+        return self.shown[index].allSatisfy { ServerNames.covers($0, host) }
     }
 
     /// A new SSL of the default context.

@@ -9,8 +9,8 @@ struct DoctorCommand: AsyncParsableCommand {
         commandName: "doctor",
         abstract: "Connect each leg of a gateway, agent or vault once, and say how it was.",
         discussion: """
-            Listeners, own certificates, every backend, the wrapping key of every endpoint that logs, the \
-            admin listener; of a vault its listeners and every key. For each leg: version of TLS, cipher suite, \
+            Listeners, own certificates, every backend and what it is shown that the vault keeps, the wrapping \
+            key of every endpoint that logs, the admin listener; of a vault its listeners and every key. For each leg: version of TLS, cipher suite, \
             group, who is there, who says so, days left, age of the session ticket where one is given, \
             state of the key. Changes nothing. Exits with 1 if a leg is not as it should be.
             """)

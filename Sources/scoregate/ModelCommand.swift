@@ -13,7 +13,8 @@ struct ModelCommand: AsyncParsableCommand {
             {"input_data": [[5.1, 3.5, 1.4, 0.2]]} and answers ["setosa"], /swagger.json describes \
             it. Without TLS, hence on loopback or a Unix socket only.
 
-            With --latency each answer is made that long after its request began, and with \
+            With --latency each answer has left that long after its request began: it is begun as \
+            much earlier as the quickest before it took to be written. With \
             --token-stream there are /v1/chat/completions and /v1/completions, whose answers come \
             token by token at fixed distances: something of known speed for load tests.
             """)

@@ -123,6 +123,45 @@ struct ControlServerTests {
         await #expect(throws: (any Error).self) { try await served.ask("/stream") }
     }
 
+    @Test("one source has so many connections and no more; others have theirs")
+    func bounded() async throws {
+        let (pieces, feed) = AsyncStream<[UInt8]>.makeStream()
+        let isOther = Flag()
+        var limits = ControlLimits()
+        limits.connectionsPerSource = 2
+        limits.source = { address in
+            #expect(address == "127.0.0.1")
+            return isOther.value.load(ordering: .relaxed) ? "other" : "one"
+        }
+        let served = try await ServedRoutes.start(
+            .server,
+            Self.routes + [
+                ControlRoute(.get, "/stream") { _ in
+                    ControlAnswer(status: 200, contentType: "text/plain", body: .stream(pieces))
+                },
+                ControlRoute(.get, "/wait") { _ in
+                    ControlAnswer(
+                        status: 200, contentType: "text/plain",
+                        body: .stream(AsyncStream { _ in }))
+                },
+            ], limits: limits)
+        let streaming = Task { try await served.ask("/stream", as: nil, timeout: .minutes(5)) }
+        let waiting = Task { try await served.ask("/wait", as: nil, timeout: .minutes(5)) }
+        while served.connections.count < 2 { await Task.yield() }
+        await #expect(throws: (any Error).self) { try await served.ask("/items/a", as: nil) }
+        isOther.value.store(true, ordering: .relaxed)
+        #expect(try await served.ask("/items/a", as: nil).status == 201)
+        isOther.value.store(false, ordering: .relaxed)
+        // One that ends makes room.
+        feed.finish()
+        #expect(try await streaming.value.status == 200)
+        var status: Int?
+        while status != 201 { status = try? await served.ask("/items/a", as: nil).status }
+        waiting.cancel()
+        await served.stop()
+        _ = await waiting.result
+    }
+
     @Test("a connection without a request ends after the idle timeout")
     func idle() async throws {
         var limits = ControlLimits()

@@ -129,6 +129,15 @@ struct AcceptedRequestTests {
         #expect(await other.answers(2).map(\.status) == [200, 200])
     }
 
+    @Test("HTTP/1.0 without Host is forwarded with one: the address it came to")
+    func http10WithoutHost() async throws {
+        let stage = try Stage.current
+        let answer = try await stage.exchange(
+            "GET /score HTTP/1.0\r\nAuthorization: Bearer \(stage.key)\r\n\r\n", method: "GET")
+        #expect(answer.status == 200)
+        #expect(stage.backend.requests.last?.values("host") == ["127.0.0.1:\(stage.port)"])
+    }
+
     @Test("A chunked answer reaches HTTP/1.0 without chunks, up to the connection's end")
     func http10Chunked() async throws {
         let stage = try Stage.current

@@ -16,10 +16,11 @@ private struct AgentStage {
     /// - Parameters:
     ///   - version: What the gateway speaks to the agent.
     ///   - probe: Further lines of the agent's deployment, each with its indentation of eight.
+    ///   - drainMilliseconds: How long the agent's requests in flight may take.
     ///   - body: Told the stage.
     /// - Throws: What `body` does, or what kept it from being set up.
     static func run(
-        version: String = "http2", probe: String = "",
+        version: String = "http2", probe: String = "", drainMilliseconds: Int = 1000,
         _ body: (AgentStage) async throws -> Void
     ) async throws {
         let materials = try Materials()
@@ -27,7 +28,8 @@ private struct AgentStage {
         let agent = try await GatewayProcess.start(
             "agent",
             configuration: materials.write(
-                "agent.yaml", Self.agent(model.url, probe: probe)))
+                "agent.yaml",
+                Self.agent(model.url, probe: probe, drainMilliseconds: drainMilliseconds)))
         do {
             let gateway = try await GatewayProcess.start(
                 configuration: materials.write(
@@ -56,12 +58,14 @@ private struct AgentStage {
         await model.stop()
     }
 
-    static func agent(_ model: String, probe: String = "") -> String {
+    static func agent(
+        _ model: String, probe: String = "", drainMilliseconds: Int = 1000
+    ) -> String {
         """
         trust_domain: test.local
         service: {kind: agent, name: blue}
         workers: 1
-        drain_timeout_ms: 1000
+        drain_timeout_ms: \(drainMilliseconds)
         access_log: {path: agent.log}
         listeners:
           - address: 127.0.0.1:0
@@ -275,6 +279,41 @@ struct AgentTests {
             stage.model.script("/live", [.receiveRequest, .answer])
             #expect(try await readyz("200"))
             #expect(try await stage.ask("through", "/score").status == 200)
+        }
+    }
+
+    @Test("SIGTERM lets an agent finish what is in progress", arguments: ["http1", "http2"])
+    func drain(_ version: String) async throws {
+        try await AgentStage.run(version: version, drainMilliseconds: 60_000) { stage in
+            stage.model.script(
+                "/gated",
+                [
+                    .send(
+                        Array(
+                            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"
+                                .utf8)),
+                    .receiveRequest, .send(Array("2\r\nho\r\n0\r\n\r\n".utf8)),
+                ])
+            let client = try await RawClient.connect(
+                port: stage.stage.port, root: stage.materials.root, serverName: "localhost",
+                alpn: ["http/1.1"])
+            await client.send(
+                """
+                POST /through/gated HTTP/1.1\r\nHost: localhost\r\n\
+                Authorization: Bearer \(stage.keys["through"] ?? "")\r\nContent-Length: 4\r\n\r\nbod
+                """)
+            #expect(
+                await client.received.wait {
+                    String(decoding: $0.bytes, as: UTF8.self).contains("hi")
+                })
+            stage.agent.signal(SIGTERM)
+            #expect(await stage.agent.errors.wait { $0.contains("draining") })
+            #expect(stage.agent.exit.value == nil)
+            await client.send("y")
+            #expect(try await client.answer().text == "hiho")
+            #expect(await stage.agent.exit.wait { $0 != nil })
+            #expect(stage.agent.exit.value == 0)
+            #expect(!stage.agent.errors.value.contains("drain timed out"))
         }
     }
 

@@ -95,6 +95,31 @@ struct BackendAnswerTests {
         try await stage.expectNextRequestWorks()
     }
 
+    @Test("have trailers: they pass over HTTP/2, and those of an answer's framing never")
+    func trailers() async throws {
+        let stage = try Stage.current
+        let body = "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"
+        stage.backend.script(
+            "/trailers",
+            [.receiveRequest, .send(Self.ok + body + "x_sum: 1\r\nContent-Type: a/b\r\n\r\n")])
+        let answer = try await stage.exchange(stage.request("GET", "/trailers"), method: "GET")
+        #expect(answer.status == 200 && answer.text == "hello")
+        let client = try await stage.connectHTTP2()
+        await client.send(RawFrame.headers(stage.fields("GET", "/trailers")))
+        // END_STREAM (RFC 9113, 6.2) on the second HEADERS.
+        let frames = await client.frames { $0.contains { $0.type == 1 && $0.flags & 1 != 0 } }
+        #expect(frames.filter { $0.type == 1 }.count == 2)
+        #expect(frames.filter { $0.type == 0 }.flatMap(\.payload) == Array("hello".utf8))
+        stage.backend.script(
+            "/framing",
+            [.receiveRequest, .send(Self.ok + body + "content-length: 5\r\n\r\n"), .receive(.max)])
+        let other = try await stage.connect()
+        await other.send(stage.request("GET", "/framing"))
+        let bytes = try #require(await other.untilClosed())
+        #expect(RawAnswer.parse(bytes, isEnded: true).allSatisfy { $0.status == 502 })
+        try await stage.expectNextRequestWorks()
+    }
+
     @Test(
         "that cut their answer short are not made whole",
         arguments: [

@@ -34,6 +34,35 @@ struct ForwardedFieldTests {
         #expect(!head.contains("Bearer"))
     }
 
+    @Test("Of two request ids backend, client and access log have the first")
+    func requestIDs() async throws {
+        let stage = try Stage.current
+        let answer = try await stage.exchange(
+            stage.request(lines: "X-Request-Id: first-id\r\nX-Request-Id: second-id\r\n"))
+        #expect(answer.status == 200)
+        #expect(answer.values("x-request-id") == ["first-id"])
+        let request = try #require(stage.backend.requests.last)
+        #expect(request.values("x-request-id") == ["first-id"])
+        let id = #""XRequestId":"first-id""#
+        let lines = try await stage.accessLog { $0.contains { $0.contains(id) } }
+        #expect(lines.contains { $0.contains(id) })
+        #expect(!lines.contains { $0.contains("second-id") })
+    }
+
+    @Test("The time that is left is the gateway's to say, not the client's")
+    func timeLeft() async throws {
+        let stage = try Stage.current
+        let answer = try await stage.exchange(
+            stage.request(lines: "X-Scoregate-Timeout-Ms: 86400000\r\n"))
+        #expect(answer.status == 200)
+        let request = try #require(stage.backend.requests.last)
+        // The backend's identity is an agent's.
+        let values = request.values("x-scoregate-timeout-ms")
+        #expect(values.count == 1)
+        let left = try #require(values.first.flatMap { Int($0) })
+        #expect(1...StageSetup.plain.requestTimeoutMilliseconds ~= left)
+    }
+
     @Test("What Connection names goes no further")
     func nominated() async throws {
         let stage = try Stage.current
@@ -134,5 +163,28 @@ struct ForwardedFieldTests {
             name == "x-request-id"
             ? "x-request-id" : "x-ms-request-id and x-ms-client-request-id"
         #expect(answer.text == #"{"message":"\#(what) must not exceed 100 characters"}"#)
+    }
+
+    @Test("A request id that is refused leaves nothing of the request before it in the answer")
+    func refusedAfterAnother() async throws {
+        let stage = try Stage.current
+        let client = try await stage.connect()
+        let long = String(repeating: "a", count: 101)
+        var count = 0
+        for padding in [0, 5000, 60] {
+            let pad = String(repeating: "p", count: padding)
+            await client.send(
+                "GET /score HTTP/1.1\r\nHost: localhost\r\nPad: \(pad)\r\nX-Request-Id: first\r\n\r\n"
+            )
+            let first = try #require(await client.answers(count + 1).last)
+            #expect(first.status == 401 && first["x-request-id"] == "first")
+            await client.send(
+                "GET /score HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: \(long)\r\n\r\n")
+            let second = try #require(await client.answers(count + 2).last)
+            count += 2
+            #expect(second.status == 431)
+            #expect(second["x-request-id"]?.count == 36)
+        }
+        try await stage.expectNextRequestWorks()
     }
 }

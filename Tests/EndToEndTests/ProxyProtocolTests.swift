@@ -43,6 +43,30 @@ struct ProxyProtocolTests {
         await stage.stop()
     }
 
+    @Test("Behind a trusted proxy the client is who x-forwarded-for says: in the log too")
+    func forwardedFor() async throws {
+        let stage = try await Stage.start(StageSetup(trustedProxies: "[127.0.0.0/8, 10.0.0.0/8]"))
+        do {
+            let fields = "X-Forwarded-For: 192.0.2.1, 198.51.100.7\r\nX-Forwarded-For: 10.0.0.3\r\n"
+            let answer = try await stage.exchange(stage.request(lines: fields))
+            #expect(answer.status == 200)
+            #expect(stage.backend.requests.last?.values("x-forwarded-for") == ["198.51.100.7"])
+            // No address, and none but proxies: the peer's own.
+            for wrong in ["unknown", "198.51.100.7, <b>", "10.0.0.1, 10.0.0.2", ""] {
+                _ = try await stage.exchange(
+                    stage.request(lines: "X-Forwarded-For: \(wrong)\r\n"))
+                #expect(stage.backend.requests.last?.values("x-forwarded-for") == ["127.0.0.1"])
+            }
+            let log = try await stage.accessLog(5)
+            #expect(log.count { $0.contains(#""PeerAddress":"198.51.100.7""#) } == 1)
+            #expect(log.count { $0.contains(#""PeerAddress":"127.0.0.1""#) } == 4)
+        } catch {
+            await stage.stop()
+            throw error
+        }
+        await stage.stop()
+    }
+
     /// The status of a request after `preface`; nil if there is no handshake.
     private static func ask(_ stage: Stage, _ preface: [UInt8]) async throws -> Int? {
         let client = try await RawClient.connect(

@@ -1,4 +1,7 @@
+import HTTPTransport
 import NIOCore
+import NIOEmbedded
+import TLS
 import Testing
 
 @testable import Gateway
@@ -92,5 +95,21 @@ struct ProxyHeaderTests {
     func malformed2(bytes: [UInt8]) {
         var input = ByteBuffer(bytes: bytes)
         #expect(throws: ProxyHeader.Malformed.self) { try ProxyHeader(version2: &input) }
+    }
+
+    @Test("a peer that is no trusted proxy is not listened to, whenever the handler comes")
+    func untrusted() throws {
+        let channel = EmbeddedChannel()
+        let context = LoopContext(
+            eventLoop: channel.embeddedEventLoop, tls: try TLSWorkerResources())
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        // As for a connection that had to wait: it is active already.
+        try channel.pipeline.syncOperations.addHandler(
+            ProxyProtocolHandler(version: .v1, loop: context, isTrusted: false))
+        _ = try? channel.writeInbound(
+            ByteBuffer(string: "PROXY TCP4 192.0.2.7 10.0.0.1 12345 443\r\nhello"))
+        channel.embeddedEventLoop.run()
+        #expect(!channel.isActive)
+        #expect(try channel.readInbound(as: ByteBuffer.self) == nil)
     }
 }

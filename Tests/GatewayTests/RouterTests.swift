@@ -54,6 +54,9 @@ struct RouterTests {
             ("a.example", "/score", "b.example", "misdirected"),
             ("b.example", "/one/score", nil, "one 4"), ("b.example", "/one", nil, "one 4"),
             ("b.example", "/one/two/score", nil, "two 8"),
+            ("b.example", "/%6fne/score", nil, "one 6"), ("b.example", "/on%65", nil, "one 6"),
+            ("b.example", "/%6fnely", nil, "unknown 4"), ("b.example", "/on%65l", nil, "unknown 4"),
+            ("b.example", "/on%66/", nil, "unknown 4"),
             ("b.example", "/onely", nil, "unknown 4"), ("b.example", "/", nil, "unknown 4"),
             ("b.example", "/api/v1/service/two/score", nil, "two 19"),
             ("c.example", "/score", nil, "misdirected"), (nil, "/score", nil, "misdirected"),
@@ -67,6 +70,22 @@ struct RouterTests {
         let match = router.route(
             try Self.head(host, path), serverName: serverName.map { Array($0.utf8) })
         #expect(Self.text(match) == expected)
+    }
+
+    @Test("another host than that of SNI is asked about, in lower case and without its port")
+    func otherHost() throws {
+        let router = Router(endpoints: [try Self.endpoint("plain", hosts: ["a.example"])])
+        for (answer, expected) in [(true, "plain 0"), (false, "misdirected")] {
+            var asked: [String] = []
+            let match = router.route(
+                try Self.head("A.example:443", "/"), serverName: Array("b.example".utf8)
+            ) { host in
+                asked.append(host.lowercasedText)
+                return answer
+            }
+            #expect(Self.text(match) == expected)
+            #expect(asked == ["a.example"])
+        }
     }
 
     @Test("a sole endpoint without hosts answers to any host, and to none")

@@ -50,15 +50,33 @@ struct BodyDecoderTests {
 
     @Test("trailers are given to who asks for them")
     func trailers() throws {
-        let text = "1\r\na\r\n0\r\ngrpc-status: 0\r\nX: y\r\n\r\nREST"
+        // Names are those of a response, and what has a meaning in a head has none here.
+        let text = """
+            1\r\na\r\n0\r\ngrpc-status: 0\r\nContent-Type: a/b\r\nX_y: z\r\nSet-Cookie: c\r\n\
+            Connection: X_y\r\nExpect: none\r\n\r\nREST
+            """
         for split in 0...text.utf8.count {
             let trailers = MessageHead()
             let decoded = try self.decode(
                 text, framing: .chunked, splitAt: split, trailers: trailers)
             #expect(decoded == ("a", "REST", true))
             #expect(
-                trailers.fields.map { trailers.string($0.nameRange) } == ["grpc-status", "X"])
-            #expect(trailers.fields.map { trailers.string($0.valueRange) } == ["0", "y"])
+                trailers.fields.map { trailers.string($0.nameRange) } == ["grpc-status", "X_y"])
+            #expect(trailers.fields.map { trailers.string($0.valueRange) } == ["0", "z"])
+        }
+    }
+
+    @Test(
+        "trailers that frame or route the message are refused, wherever they stand",
+        arguments: ["Content-Length: 1", "Transfer-Encoding: chunked", "Host: a"])
+    func forbiddenTrailers(_ line: String) {
+        for trailers in [nil, MessageHead()] {
+            #expect(throws: HTTPError.self) {
+                () throws in
+                _ = try self.decode(
+                    "0\r\nx: y\r\n\(line)\r\n\r\n", framing: .chunked, splitAt: 0,
+                    trailers: trailers)
+            }
         }
     }
 

@@ -94,7 +94,12 @@ final class RecordingResponse: ResponseReceiver {
 
     func receiveResponseHead(_ head: MessageHead) { self.note("\(head.status)") }
     func receiveResponseBody(_ bytes: ByteBuffer) { self.note("body \(String(buffer: bytes))") }
-    func receiveResponseEnd(trailers: MessageHead?) { self.note("end") }
+    func receiveResponseEnd(trailers: MessageHead?) {
+        let lines = trailers?.fields.map { field in
+            " \(trailers?.string(field.nameRange) ?? ""): \(trailers?.string(field.valueRange) ?? "")"
+        }
+        self.note("end\((lines ?? []).joined())")
+    }
     func responseReadComplete() {}
     func responseFailed(_ error: StreamError) { self.note("failed: \(error)") }
     func requestWritabilityChanged(isWritable: Bool) { self.note("writable \(isWritable)") }
@@ -117,6 +122,18 @@ struct ConnectionClientTests {
             #expect(receiver.events == ["ready", "200", "body ok", "end"])
             receiver = next
             receiver.send()
+        }
+        #expect(bench.channels.count == 1)
+    }
+
+    @Test("the trailers of a chunked response come with its end, and not with the next one's")
+    func trailers() throws {
+        let bench = try ClientBench()
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+        for (trailers, end) in [("x-sum: 1\r\nX_y: z\r\n", "end x-sum: 1 X_y: z"), ("", "end")] {
+            let receiver = try bench.ask()
+            try bench.reply(chunked + trailers + "\r\n")
+            #expect(receiver.events == ["ready", "200", "body ok", end])
         }
         #expect(bench.channels.count == 1)
     }

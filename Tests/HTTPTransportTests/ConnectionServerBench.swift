@@ -168,7 +168,7 @@ final class RecordingReceiver: RequestReceiver {
 
     func requestReadComplete() { self.events.append(.readComplete) }
 
-    func receiveBadRequest(_ error: HTTPError) {
+    func receiveBadRequest(_ error: HTTPError, head: MessageHead?) {
         self.events.append(.bad(error))
         if self.answersFailures { self.answer(error.status, "") }
     }

@@ -142,7 +142,7 @@ final class EchoReceiver: RequestReceiver {
     }
 
     func requestReadComplete() { self.stream.flush() }
-    func receiveBadRequest(_ error: HTTPError) {}
+    func receiveBadRequest(_ error: HTTPError, head: MessageHead?) {}
     func requestFailed(_ error: StreamError) { self.failure = error }
 
     func answerWritabilityChanged(isWritable: Bool) {

@@ -108,6 +108,21 @@ struct HTTP2PaceTests {
         bench.stop()
     }
 
+    @Test("PINGs of a client that measures what it is sent cost nothing, others do")
+    func pings() throws {
+        let ping = Bench.frame(6, 0, 0, [UInt8](repeating: 0, count: 8))
+        let bench = try Bench()
+        try bench.request("/echo", flags: 4)
+        for _ in 0..<500 {
+            try bench.send(Bench.frame(0, 0, 1, [0x61]))
+            try bench.send(ping)
+        }
+        #expect(try !bench.written().contains(7))
+        for _ in 0..<200 { try bench.send(ping) }
+        #expect(try bench.written().contains(7))
+        bench.stop()
+    }
+
     @Test("a connection that ends within a turn asks its streams for nothing any more")
     func endsWithinTurn() throws {
         let bench = try Bench()

@@ -63,7 +63,8 @@ struct ComparisonTests {
             } _: { slow in
                 let comparison = try await Comparison.run(
                     plan(fast.url), plan(slow.url), rounds: 3, expectations,
-                    isInterrupted: { false }, observe: { _ in })
+                    isInterrupted: { false }, observe: { _ in }
+                ).found
                 #expect(comparison.rounds.count == 3)
                 #expect(comparison.broken.isEmpty)
                 let p50 = try #require(
@@ -76,7 +77,8 @@ struct ComparisonTests {
                 var asked = expectations
                 asked.failIf = [try Assertion("mean>100ms")]
                 let none = try await FindMaximum.run(
-                    plan(slow.url), asked, isInterrupted: { false }, observe: { _ in })
+                    plan(slow.url), asked, isInterrupted: { false }, observe: { _ in }
+                ).found
                 #expect(none.maximum == nil)
                 #expect(none.trials.allSatisfy { !$0.isKept })
                 #expect(none.trials.map(\.rate) == [50, 25, 12.5, 6.25, 3.125, 1.5625, 1])

@@ -154,4 +154,18 @@ struct PayloadTests {
             #expect(ages == [100])
         }
     }
+    @Test("a number of tokens that no answer can have is none")
+    func impossibleTokens() {
+        var tally = InferenceTally()
+        for number in ["999999999999999999", "99999999999999999999"] {
+            var meter = EventStreamMeter()
+            let event =
+                #"data: {"choices": [{"delta": {"content": "a"}}], "usage": {"completion_tokens": "#
+                + number + "}}\n"
+            meter.receive(ByteBuffer(string: event), now: .uptimeNanoseconds(1)) { _ in }
+            #expect(meter.tokens == 1)
+            tally.outputTokens = meter.tokens
+        }
+        #expect(tally.outputTokens == 1)
+    }
 }

@@ -28,6 +28,8 @@ struct ReadingTests {
         #expect(Quantity.bytes("1.5M") == 1_572_864)
         #expect(Quantity.bytes("12") == 12)
         #expect(Quantity.bytes("12x") == nil)
+        #expect(Quantity.bytes("10000000000G") == nil)
+        #expect(Quantity.bytes("1000000000000G") == nil)
         #expect(Quantity.share("5%") == 0.05)
         #expect(Quantity.share("0.8") == 0.8)
         #expect(Quantity.share("101%") == nil)
@@ -61,6 +63,19 @@ struct ReadingTests {
         let socket = try LoadTarget("http://localhost/a", connectTo: "unix:/run/a.sock")
         #expect(socket.address == .unix(path: "/run/a.sock"))
         #expect(try LoadTarget("https://a?b").path == "/?b")
+    }
+
+    @Test(
+        "what is sent stays on this machine at a loopback address, a Unix socket or localhost alone",
+        arguments: [
+            ("127.0.0.1", true), ("127.1.2.3", true), ("[::1]", true), ("localhost", true),
+            ("127.corp.example", false), ("127.0.0.1.example", false), ("127.0.0", false),
+            ("localhost.example", false), ("128.0.0.1", false), ("[::2]", false),
+        ])
+    func local(_ host: String, _ isLocal: Bool) throws {
+        #expect(try LoadTarget("http://\(host):1/").isLocal == isLocal)
+        #expect(try LoadTarget("http://a/", connectTo: "\(host):1").isLocal == isLocal)
+        #expect(try LoadTarget("http://\(host)/", connectTo: "unix:/a").isLocal)
     }
 
     @Test(
@@ -116,5 +131,19 @@ struct ReadingTests {
             text
                 == "scoregate load 'https://a/b?api-key=***&v=1&sig=***' --header 'x-api-key: ***' "
                 + "--header 'accept: */*' --data 'it'\\''s'")
+    }
+
+    @Test("tokens and endpoint keys are masked wherever they stand")
+    func masksTokens() {
+        let text = SecretMask.command([
+            "scoregate", "load", "https://a/b", "--at",
+            "5s curl -H 'authorization: bearer eyJh.bGci_-~+/=' -H \"Authorization: Bearer $KEY\" b",
+            "--data", #"{"a": "sgk1p_0aZ", "b": "xsgk1s_9-_y"}"#, "--at=1s echo sgk1p_0aZ",
+        ])
+        #expect(!text.contains("eyJh") && !text.contains("0aZ") && !text.contains("9-_y"))
+        #expect(text.contains("bearer ***"))
+        #expect(text.contains(#"Bearer $KEY"#))
+        #expect(text.contains(#"{"a": "***", "b": "x***"}"#))
+        #expect(text.contains("--at=1s echo ***"))
     }
 }

@@ -54,6 +54,19 @@ import Testing
         #expect(self.anchors.value.map(\.number) == [0, 1, 1])
     }
 
+    @Test("Strict entries that came while the disk was busy are made durable together")
+    func groupCommit() throws {
+        self.writer.add(try self.log.open(), as: 0, .strict)
+        for ticket: UInt64 in 0..<20 { #expect(self.push(self.log.batch(1), ticket: ticket)) }
+        let before = self.log.files.operations.count
+        _ = self.writer.step(now: self.log.time)
+        let synchronisations = self.log.files.operations[before...].count {
+            if case .synchronize = $0 { true } else { false }
+        }
+        #expect(synchronisations == 1)
+        #expect(self.outcomes.value == (0..<20).map { .init(ticket: $0, isDurable: true) })
+    }
+
     @Test("Many bytes are made durable before their time")
     func manyBytes() throws {
         self.writer.add(try self.log.open(), as: 0, .strict)

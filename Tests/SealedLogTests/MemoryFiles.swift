@@ -35,6 +35,8 @@ final class MemoryFiles: LogFileSystem, @unchecked Sendable {
     var failingCall = Int.max
     var failsOn = false
     var failure: Int32 = 5
+    /// Called before each of them.
+    var willCall: () -> Void = {}
     /// How many bytes all files together may have.
     var capacity = Int.max
     var milliseconds: UInt64 = 0
@@ -44,14 +46,25 @@ final class MemoryFiles: LogFileSystem, @unchecked Sendable {
 
     var openFiles: Int { self.open.count }
 
+    init() {}
+
+    /// Holds what another one holds now.
+    init(copying files: MemoryFiles) {
+        self.nodes = files.nodes
+        self.names = files.names
+        self.folders = files.folders
+    }
+
     private func call(_ operation: String, _ path: String) throws(SealedLogError) {
         self.calls += 1
+        self.willCall()
         if self.calls == self.failingCall || (self.failsOn && self.calls > self.failingCall) {
             throw .file(operation: operation, path: path, errno: self.failure)
         }
     }
 
-    private var usedBytes: Int {
+    /// How many bytes all files together have.
+    var usedBytes: Int {
         self.names.values.reduce(0) { $0 + self.nodes[$1].bytes.count + self.nodes[$1].reserved }
     }
 

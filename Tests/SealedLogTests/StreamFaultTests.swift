@@ -247,4 +247,37 @@ import Testing
         #expect(gaps.map(\.firstSequence) == [2, 7] && gaps.map(\.entries) == [3, 0])
         #expect(gaps.map(\.bodies) == [4, 2])
     }
+
+    @Test("A count of losses that is the last thing before a kill is not forgotten by the restart")
+    func gapBeforeKill() throws {
+        let log = try TestLog()
+        let killed = try log.open()
+        _ = killed.append(log.batch(2), now: log.time)
+        killed.count(lost: 3, bodies: 1, .queueFull, now: log.time)
+        let writer = try log.open()
+        #expect(writer.append(log.batch(1), now: log.time) == 5..<6)
+        writer.close(now: log.time)
+        let (report, entries) = try log.read()
+        #expect(report.findings == [])
+        #expect(entries.map(\.sequence) == [0, 1, 5])
+        withExtendedLifetime(killed) {}
+    }
+
+    @Test("A file that claims a number no stream gets to is refused, and reported by name")
+    func impossibleNumber() throws {
+        for number in [UInt64.max, 1 << 63] {
+            let (log, anchor) = try self.threeSegments()
+            var names: [SegmentName] = []
+            for _ in 0..<2 {
+                let name = SegmentName(number: number, segmentID: try .random())
+                let path = log.folder + "/" + name.text
+                log.files.close(try log.files.create(path))
+                names.append(name)
+            }
+            #expect(throws: SealedLogError.self) { _ = try log.open() }
+            let report = try log.read(anchor: anchor).report
+            #expect(report.findings.count == 2)
+            #expect(report.notes == [])
+        }
+    }
 }

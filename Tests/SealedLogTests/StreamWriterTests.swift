@@ -171,7 +171,105 @@ import Testing
         let gaps = report.notes.compactMap { note -> GapPayload? in
             if case .gap(_, let gap) = note { gap } else { nil }
         }
-        #expect(gaps.map(\.entries) == [9] && gaps[0].reason == .revoked)
+        #expect(gaps.map(\.entries) == [4, 5] && gaps.allSatisfy { $0.reason == .revoked })
+    }
+
+    @Test("A revocation wipes the keys before it waits for the disk, whatever that does then")
+    func wipedFirst() throws {
+        for failingCall in 0..<6 {
+            let log = try TestLog()
+            let writer = try log.open()
+            _ = writer.append(log.batch(3), now: log.time)
+            #expect(writer.synchronize(now: log.time))
+            _ = writer.append(log.batch(4), now: log.time)
+            var (calls, callsWithKey) = (0, 0)
+            log.files.willCall = {
+                calls += 1
+                if writer.key?.id != nil || writer.ciphers.hasKey { callsWithKey += 1 }
+            }
+            // The first round has a disk that takes everything.
+            if failingCall > 0 { log.files.failingCall = log.files.calls + failingCall }
+            writer.revoke(now: log.time)
+            log.files.willCall = {}
+            #expect(calls >= 1 && callsWithKey == 0, "\(failingCall)")
+            #expect(writer.failure == .revoked)
+            log.files.failingCall = .max
+            try log.supply(writer, isAtOnce: true)
+            #expect(writer.append(log.batch(1), now: log.time) == 7..<8)
+            writer.close(now: log.time)
+            let (report, entries) = try log.read()
+            #expect(report.findings == [], "\(failingCall)")
+            #expect(entries.map(\.sequence) == [0, 1, 2, 7], "\(failingCall)")
+            let gaps = report.notes.compactMap { note -> UInt64? in
+                if case .gap(_, let gap) = note { gap.entries } else { nil }
+            }
+            #expect(gaps == [4], "\(failingCall)")
+        }
+    }
+
+    @Test("A revocation's event follows what was dropped, under the keys that are wiped after it")
+    func revocationEvent() throws {
+        let log = try TestLog()
+        let writer = try log.open()
+        _ = writer.append(log.batch(3), now: log.time)
+        writer.write(now: log.time)
+        _ = writer.append(log.batch(4), now: log.time)
+        var event = EntryBatch()
+        event.begin(.event, nanoseconds: 0, requestID: .zero)
+        event.append(.event, utf8: #"{"event":"revoked"}"#)
+        event.end()
+        writer.revoke(now: log.time, event: event)
+        writer.close(now: log.time)
+        let (report, entries) = try log.read()
+        #expect(report.findings == [])
+        #expect(entries.map(\.sequence) == [0, 1, 2, 7])
+        #expect(entries.last?[.event] == Array(#"{"event":"revoked"}"#.utf8))
+        #expect(writer.durableSequence == 8)
+    }
+
+    @Test("What a revocation dropped is counted, also if the process ends before it is over")
+    func revocationBeforeEnd() throws {
+        let log = try TestLog()
+        let revoked = try log.open()
+        _ = revoked.append(log.batch(3), now: log.time)
+        revoked.write(now: log.time)
+        _ = revoked.append(log.batch(4), now: log.time)
+        revoked.revoke(now: log.time)
+        revoked.close(now: log.time)
+        let writer = try log.open()
+        #expect(writer.append(log.batch(1), now: log.time) == 7..<8)
+        writer.close(now: log.time)
+        let (report, entries) = try log.read()
+        #expect(report.findings == [])
+        #expect(entries.map(\.sequence) == [0, 1, 2, 7])
+        let gaps = report.notes.compactMap { note -> GapPayload? in
+            if case .gap(_, let gap) = note { gap } else { nil }
+        }
+        #expect(gaps.map(\.entries) == [4] && gaps.first?.reason == .revoked)
+    }
+
+    @Test("What was lost while there was no key is counted by the next process, once")
+    func lossBeforeEnd() throws {
+        let log = try TestLog()
+        let revoked = try log.open()
+        _ = revoked.append(log.batch(3), now: log.time)
+        revoked.write(now: log.time)
+        revoked.revoke(now: log.time)
+        _ = revoked.append(log.batch(5), now: log.time)
+        revoked.close(now: log.time)
+        let anchor = try #require(revoked.takeAnchor())
+        for start in 0..<2 {
+            let writer = try log.open(anchor: anchor)
+            #expect(writer.append(log.batch(1), now: log.time).lowerBound == 8 + UInt64(start))
+            writer.close(now: log.time)
+        }
+        let (report, entries) = try log.read()
+        #expect(report.findings == [])
+        #expect(entries.map(\.sequence) == [0, 1, 2, 8, 9])
+        let gaps = report.notes.compactMap { note -> GapPayload? in
+            if case .gap(_, let gap) = note { gap } else { nil }
+        }
+        #expect(gaps.map(\.entries) == [5] && gaps.first?.reason == .revoked)
     }
 
     @Test("A clock that steps back changes no order and loses nothing")

@@ -27,14 +27,14 @@ final class TestLog {
     }
 
     /// Opens the stream as a process does that starts.
-    func open(logKeys: [LogIdentifier: ChainHead] = [:]) throws(SealedLogError) -> StreamWriter {
+    func open(anchor: StreamAnchor? = nil) throws(SealedLogError) -> StreamWriter {
         self.log = try LogFolder("log", reserveBytes: self.reserveBytes, self.files)
         let key = try LogKey.make(
             streamID: self.streamID, createdMilliseconds: self.time.unixMilliseconds)
         let entry = try self.vault.entry(for: key)
         return try StreamWriter(
             self.streamID, in: self.log, self.settings, entry, key,
-            logKeys: logKeys, writerID: .random(), now: self.time)
+            anchor: anchor, writerID: .random(), now: self.time)
     }
 
     func supply(_ writer: StreamWriter, isAtOnce: Bool) throws {

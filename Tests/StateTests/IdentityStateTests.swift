@@ -115,6 +115,9 @@ private final class IdentityState {
         _ = try state.renew("b", request: 3, serial: "c", now: 4000)
         #expect(try state.store.issuedCertificate(serial: "a")?.isSuperseded == true)
         #expect(
+            try state.renew("a", request: 4, serial: "d", now: 5000)
+                == .failure(.certificateSuperseded))
+        #expect(
             try state.renew("x", request: 4, serial: "d", now: 5000)
                 == .failure(.certificateUnknown))
     }
@@ -131,7 +134,9 @@ private final class IdentityState {
             try state.store.deny("b", reason: "lost", now: 1, actor: "test") == generation + 1)
         #expect(try state.store.denials().map(\.subject) == ["b", "c"])
         #expect(try state.renew("c", request: 4, serial: "d", now: 5000) == .failure(.denied))
-        #expect(try state.renew("a", request: 4, serial: "d", now: 5000).get().serial == "d")
+        #expect(
+            try state.renew("a", request: 4, serial: "d", now: 5000)
+                == .failure(.certificateSuperseded))
         _ = try state.store.deny(state.identity.text, reason: "", now: 1, actor: "test")
         #expect(try state.renew("a", request: 5, serial: "e", now: 6000) == .failure(.denied))
         #expect(try state.join(2, request: 6, serial: "f", now: 6000) == .failure(.denied))

@@ -1,11 +1,12 @@
 import Cryptography
 import Foundation
+import Synchronization
 import Testing
 
 @testable import State
 
 /// A temporary folder, removed at the end.
-final class StateFolder {
+final class StateFolder: Sendable {
     let path = NSTemporaryDirectory() + "scoregate-state-\(UUID().uuidString)"
 
     deinit {
@@ -67,6 +68,34 @@ func record(
         }
     }
 
+    @Test("those that make the state at the same moment, as `serve` and `keys` may, share it")
+    func madeAtOnce() throws {
+        let keyFolder = StateFolder()
+        try FileManager.default.createDirectory(
+            atPath: keyFolder.path, withIntermediateDirectories: true)
+        let keyPath = "\(keyFolder.path)/root.key"
+        _ = try RootKey.create(path: keyPath)
+        for _ in 0..<20 {
+            let folder = StateFolder()
+            let generations = Mutex<[Int64]>([])
+            DispatchQueue.concurrentPerform(iterations: 4) { number in
+                do {
+                    let store = try StateStore(
+                        folder: folder.path, rootKey: RootKey.read(path: keyPath))
+                    let generation = try store.replaceEndpointKey(
+                        with: record(number), graceMilliseconds: 0, actor: "test")
+                    generations.withLock { $0.append(generation) }
+                } catch {
+                    Issue.record(error)
+                }
+            }
+            let store = try StateStore(folder: folder.path, rootKey: RootKey.read(path: keyPath))
+            let last = try store.endpointKeys().generation
+            // Each change is one of the same state: the one before it is seen.
+            #expect(generations.withLock { $0.sorted() } == Array(last - 3...last))
+        }
+    }
+
     @Test("a write is durable: full synchronisation and a write-ahead log")
     func settings() throws {
         let folder = StateFolder()
@@ -115,7 +144,7 @@ func record(
         let root = try SystemRandom.secret(count: 32)
         let store = try StateStore(folder: folder.path, rootKey: root)
         _ = try store.pragma("user_version = 99")
-        #expect(throws: StateError.newerSchema(found: 99, known: 5)) {
+        #expect(throws: StateError.newerSchema(found: 99, known: 7)) {
             try StateStore(folder: folder.path, rootKey: root)
         }
     }

@@ -23,6 +23,25 @@ import Testing
         #expect(context.certificates.count == 1)
     }
 
+    @Test("A connection may carry the hosts that each certificate covers it can have been shown")
+    func hosts() throws {
+        let context = try TLSServerContext(
+            TLSServerConfiguration(certificates: [
+                self.certificates.server(["a.example", "b.example", "*.d.example"], file: "one"),
+                self.certificates.server(["b.example", "c.example"], file: "two"),
+            ]), resources: TLSWorkerResources(), ticketKeys: TLSTicketKeys())
+        for (serverName, host, isCovered) in [
+            ("a.example", "b.example", true), ("a.example", "x.d.example", true),
+            ("a.example", "c.example", false), ("a.example", "d.example", false),
+            ("x.d.example", "a.example", true), ("c.example", "b.example", true),
+            ("c.example", "a.example", false), ("nobody.example", "a.example", false),
+        ] {
+            #expect(
+                context.covers(host, forClientsOf: serverName) == isCovered,
+                "\(host) for \(serverName)")
+        }
+    }
+
     @Test("A file that is missing, open to others or not PEM is named")
     func files() throws {
         let good = try self.certificates.server(["a.example"])

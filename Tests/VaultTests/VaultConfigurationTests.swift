@@ -20,7 +20,7 @@ struct VaultConfigurationTests {
         admin: {address: "unix:admin.sock"}
         identity: {chain: vault.pem, key: vault.key, trust_roots: root.pem}
         limits: {connections: 10, idle_timeout_ms: 5000}
-        pkcs11: {module: module.so, token_label: scoregate, pin: {file: root.key}}
+        pkcs11: {module: module.so, token_label: scoregate, pin: {file: root.key}, serial: 3f6c1a09}
         policy:
           - identity: spiffe://test.local/gateway/edge
             keys: {"log-*": [get, wrapKey]}
@@ -39,11 +39,32 @@ struct VaultConfigurationTests {
         #expect(read.connections == 10)
         #expect(read.idleTimeoutMilliseconds == 5000)
         #expect(read.token?.module == "\(folder.path)/module.so")
+        #expect(read.token?.serial == "3f6c1a09")
         #expect(read.token?.pinFile == "\(folder.path)/root.key")
         let writer = try SPIFFEID("spiffe://test.local/gateway/edge")
         #expect(read.policy.allows(.wrapKey, .key, "log-1", to: writer))
         #expect(read.policy.allows(.get, .secret, "backend", to: writer))
         #expect(!read.policy.allows(.set, .secret, "backend", to: writer))
+    }
+
+    @Test(
+        "a reload says of each key that it needs a restart",
+        arguments: [
+            ("state: state\n", "state: other\n", "state"),
+            ("7443\nadmin", "7444\nadmin", "listeners"),
+            ("limits: {connections: 10", "limits: {connections: 11", "limits"),
+            ("limits:", "drain_timeout_ms: 5\nlimits:", "drain_timeout_ms"),
+        ])
+    func fixed(_ old: String, _ new: String, _ key: String) throws {
+        let folder = try Folder()
+        let present = try folder.read(Self.valid)
+        try present.checkFixed(present)
+        let changed = try folder.read(Self.valid.replacing(old, with: new))
+        #expect {
+            try present.checkFixed(changed)
+        } throws: {
+            "\($0)".contains("a restart is needed for a change of \(key)")
+        }
     }
 
     @Test(

@@ -2,6 +2,7 @@
 
     grpc_client.py PORT ROOTS KEYFILE CASE…     prints `CASE ok`, or what was wrong, for each
 """
+import faulthandler
 import queue
 import sys
 
@@ -117,7 +118,8 @@ def request_timeout():
 def own_deadline():
     refused(
         grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded",
-        lambda: call("unary_unary", "Hang")(b"", metadata=authorized, timeout=0.2))
+        # Long enough for a busy machine to bring the call to the backend before.
+        lambda: call("unary_unary", "Hang")(b"", metadata=authorized, timeout=2))
 
 
 def cancel():
@@ -151,6 +153,8 @@ def unavailable():
 def main():
     failed = False
     for name in cases:
+        # What hangs says where.
+        faulthandler.dump_traceback_later(60, exit=True)
         try:
             globals()[name]()
             print(name, "ok", flush=True)

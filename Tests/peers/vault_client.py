@@ -299,6 +299,18 @@ def case_again():
                headers={"If-Match": tag}).status_code == 200
     assert ask("PATCH", "/keys/log-again", body=change,
                headers={"If-Match": tag}).status_code == 412
+    # A secret is the same request only with the same value.
+    made = [ask("PUT", "/secrets/again", headers=header, body={"value": value}).json()
+            for value in ("planted-1", "planted-1", "planted-2", "planted-2", "planted-1")]
+    assert [one["value"] for one in made] == [
+        "planted-1", "planted-1", "planted-2", "planted-2", "planted-1"]
+    identities = [one["id"] for one in made]
+    assert identities[0] == identities[1] and identities[2] == identities[3]
+    assert len(set(identities)) == 3
+    for one in made:
+        kept = ask("GET", "/secrets/again/" + one["id"].rsplit("/")[-1]).json()["value"]
+        assert kept == one["value"]
+    assert ask("GET", "/secrets/again").json()["value"] == "planted-1"
 
 
 def case_bad():
@@ -387,6 +399,8 @@ def case_token():
     user = crypto(client.get_key("log-sealed"))
     wrapped = user.wrap_key(KeyWrapAlgorithm.rsa_oaep_256, b"s" * 64)
     assert user.unwrap_key(KeyWrapAlgorithm.rsa_oaep_256, wrapped.encrypted_key).key == b"s" * 64
+    # This token knows OAEP with SHA-1 only.
+    refused(lambda: client.create_rsa_key("inside", hardware_protected=True), 400, "BadParameter")
     # AES key wrap, by the official client.
     secret = os.urandom(64)
     user = crypto(key)
@@ -427,6 +441,46 @@ def case_token():
     client.purge_deleted_key("gone")
 
 
+def case_rsatoken():
+    """A token that opens RSA-OAEP with SHA-256: there RSA keys may stay inside."""
+    client = keys()
+    old = client.create_rsa_key("log-inside", size=3072, hardware_protected=True)
+    assert old.key_type == "RSA-HSM" and len(old.key.n) == 384 and old.key.e == b"\1\0\1", old.key
+    attributes = ask("GET", "/keys/log-inside").json()["attributes"]
+    assert attributes["protection"] == "token", attributes
+    # One that may be outside is sealed by it, as ever.
+    client.create_rsa_key("log-sealed")
+    attributes = ask("GET", "/keys/log-sealed").json()["attributes"]
+    assert attributes["protection"] == "token key", attributes
+    secret = os.urandom(64)
+    user = crypto(old)
+    wrapped = user.wrap_key(KeyWrapAlgorithm.rsa_oaep_256, secret).encrypted_key
+    assert user.unwrap_key(KeyWrapAlgorithm.rsa_oaep_256, wrapped).key == secret
+    path = f"/keys/log-inside/{old.properties.version}"
+    answer = ask("POST", f"{path}/wrapkey", body={"alg": "RSA-OAEP-256", "value": text(secret)})
+    opened = ask("POST", f"{path}/unwrapkey", body=answer.json() | {"alg": "RSA-OAEP-256"})
+    assert opened.json()["value"] == text(secret), opened.text
+    for damaged in (os.urandom(384), wrapped[:-1], wrapped + b"x", b"x"):
+        body = {"alg": "RSA-OAEP-256", "value": text(damaged)}
+        assert ask("POST", f"{path}/unwrapkey", body=body).status_code == 400, damaged
+    body = {"alg": "A256KW", "value": text(secret)}
+    assert ask("POST", f"{path}/wrapkey", body=body).status_code == 400
+    new = client.rotate_key("log-inside")
+    assert new.key_type == "RSA-HSM" and new.key.n != old.key.n
+    item = {"version": old.properties.version, "alg": "RSA-OAEP-256", "value": text(wrapped)}
+    rewrapped = ask("POST", "/keys/log-inside/rewrap", "rewrap", {"items": [item]}).json()
+    assert rewrapped["kid"] == new.id, rewrapped
+    body = {"alg": "RSA-OAEP-256", "value": rewrapped["items"][0]["value"]}
+    opened = ask("POST", f"/keys/log-inside/{new.properties.version}/unwrapkey", body=body)
+    assert opened.json()["value"] == text(secret), opened.text
+    with open(f"{folder}/token.json", "w") as file:
+        json.dump({"path": path, "sealed": item, "secret": text(secret)}, file)
+    secrets().set_secret("token-secret", "planted-token")
+    client.create_rsa_key("gone", hardware_protected=True)
+    wait(client.begin_delete_key("gone"))
+    client.purge_deleted_key("gone")
+
+
 def kept():
     with open(f"{folder}/token.json") as file:
         left = json.load(file)
@@ -435,7 +489,7 @@ def kept():
 
 
 def case_tokenkept():
-    """What case_token left, after a restart or when the token is back."""
+    """What case_token or case_rsatoken left, after a restart or when the token is back."""
     answer, secret = kept()
     assert answer.status_code == 200 and answer.json()["value"] == secret, answer.text
     assert secrets().get_secret("token-secret").value == "planted-token"

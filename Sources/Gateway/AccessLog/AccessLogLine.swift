@@ -14,6 +14,7 @@ struct AccessLogLine {
     let head: MessageHead?
     let ids: RequestIDs
     let client: ClientConnection
+    let origin: ClientOrigin
     let end: NIODeadline
 
     func write(to line: inout JSONLines) {
@@ -47,7 +48,7 @@ struct AccessLogLine {
         line.string("IdentityData", self.record.identity ?? self.record.key?.description ?? "")
         line.string("TlsVersion", self.client.tls?.version.name ?? "")
         line.string("TlsCipher", self.client.tls?.cipher.name ?? "")
-        line.string("PeerAddress", self.client.addressText)
+        line.string("PeerAddress", self.origin.text)
         if let failure = self.record.failure, !failure.cause.isEmpty {
             line.string("ErrorSource", failure.source.rawValue)
             line.string("ErrorCause", failure.cause)
@@ -93,5 +94,18 @@ struct AccessLogLine {
         guard let head, let field = head.index(of: .userAgent) else { return nil }
         let range = head.fields[field].valueRange
         return range.lowerBound..<min(range.upperBound, range.lowerBound + 70)
+    }
+}
+
+extension JSONLines {
+    /// A line of its own for a handshake that failed: whose, and why.
+    mutating func refusedHandshake(_ error: TLSError, _ origin: ClientOrigin) {
+        self.time("Time", UnixTime.now())
+        self.number("ResponseCode", 0)
+        self.string("ResponseCodeReason", "tls_handshake_failed")
+        self.string("PeerAddress", origin.text)
+        self.string("ErrorSource", GatewayError.Source.downstream.rawValue)
+        self.string("ErrorCause", error.description)
+        self.end()
     }
 }

@@ -1,4 +1,4 @@
-internal import Cryptography
+internal import KeyVault
 internal import ServiceConfiguration
 
 /// A field that a deployment's backends want to see, whose value is a secret.
@@ -7,12 +7,42 @@ package struct CredentialConfiguration: Sendable, Equatable {
     package var name: String
     /// What stands before the secret, for instance `Bearer`; nil for nothing.
     package var scheme: String?
-    /// Absolute path of the file with the secret, its owner's alone.
-    package var file: String
+    /// Where the secret is.
+    package var source: Source
+
+    /// Where a secret is: never in the configuration itself.
+    package enum Source: Sendable, Equatable {
+        /// In a file, its owner's alone, by absolute path.
+        case file(String)
+        /// In the vault.
+        case vault(VaultSecretConfiguration)
+    }
+
+    /// Absolute path of the file it is in; nil where it is in the vault.
+    package var file: String? { if case .file(let path) = self.source { path } else { nil } }
+    /// Which secret of the vault it is; nil where it is in a file.
+    package var secret: VaultSecretConfiguration? {
+        if case .vault(let secret) = self.source { secret } else { nil }
+    }
+}
+
+/// A secret of the vault service.
+package struct VaultSecretConfiguration: Sendable, Hashable {
+    /// The vault, and who we are to it.
+    package var vault: CustomerKeyConfiguration.Vault
+    /// The secret's name there.
+    package var name: String
+    /// The version that is used; nil for the newest one there is.
+    package var version: String?
+
+    /// The secret's URL, with the version if it is to stay at one.
+    package var url: String {
+        "\(self.vault.address)/secrets/\(self.name)" + (self.version.map { "/\($0)" } ?? "")
+    }
 }
 
 extension DeploymentReader {
-    /// Reads `credentials`: fields by name, each with its file.
+    /// Reads `credentials`: fields by name, each with where its secret is.
     func credentials(_ place: ConfigurationCursor) -> [CredentialConfiguration]? {
         guard let entries = place.entries() else { return nil }
         if entries.count > Self.mostCredentials {
@@ -28,8 +58,9 @@ extension DeploymentReader {
                 return nil
             }
             if !names.insert(name).inserted { key.report("\"\(name)\" is there twice") }
-            guard let credential = value.mapping(keys: ["file", "scheme"]),
-                let file = credential.required("file").flatMap(self.files.path)
+            guard
+                let credential = value.mapping(keys: ["file", "secret", "version", "scheme"]),
+                let source = self.source(credential)
             else { return nil }
             var scheme: String?
             if let place = credential["scheme"] {
@@ -39,15 +70,38 @@ extension DeploymentReader {
                     return nil
                 }
             }
-            let configuration = CredentialConfiguration(name: name, scheme: scheme, file: file)
-            do throws(StartError) {
-                _ = try BackendCredential(configuration)
-            } catch {
-                value.report(error.description)
+            if case .file(let path) = source {
+                do throws(StartError) {
+                    _ = try BackendCredential.secret(in: path)
+                } catch {
+                    value.report(error.description)
+                }
             }
-            return configuration
+            return CredentialConfiguration(name: name, scheme: scheme, source: source)
         }
         return credentials.count == entries.count ? credentials : nil
+    }
+
+    private func source(_ credential: ConfigurationMapping) -> CredentialConfiguration.Source? {
+        guard let place = credential["secret"] else {
+            credential["version"]?.report("a file has no versions: those are of a \"secret\"")
+            return credential.required("file").flatMap(self.files.path).map { .file($0) }
+        }
+        credential["file"]?.report(
+            "it is in the vault or in a file: leave out either \"file\" or \"secret\"")
+        let name = place.name(where: VaultAddress.isKeyName, "1 to 127 letters, digits and dashes")
+        let version = credential["version"].map {
+            $0.name(where: VaultAddress.isKeyVersion, "1 to 64 letters and digits")
+        }
+        // What is wrong with the vaults was reported.
+        guard let name, version != .some(nil), let vaults = self.keyVaults else { return nil }
+        guard vaults.service != nil else {
+            place.report("there is no \"vault\" that it could be in")
+            return nil
+        }
+        return vaults.serviceAccess.map {
+            .vault(VaultSecretConfiguration(vault: $0, name: name, version: version ?? nil))
+        }
     }
 
     private func mayBeCredential(_ name: String) -> Bool {

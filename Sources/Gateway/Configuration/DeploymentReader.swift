@@ -12,6 +12,8 @@ struct DeploymentReader {
     let hasLog: Bool
     /// Whether the endpoint's traffic has high business impact.
     let isHBI: Bool
+    /// nil if they were wrong.
+    let keyVaults: KeyVaults?
 
     /// Reads all deployments and their shares of the traffic.
     func deployments(

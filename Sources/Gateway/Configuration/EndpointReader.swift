@@ -76,7 +76,8 @@ struct EndpointReader {
         let deployments = endpoint.required("deployments").flatMap {
             DeploymentReader(
                 files: self.files, isAgent: self.isAgent, trustDomain: self.trustDomain,
-                hasIdentity: self.hasIdentity, hasLog: self.hasLog, isHBI: isHBI == true
+                hasIdentity: self.hasIdentity, hasLog: self.hasLog, isHBI: isHBI == true,
+                keyVaults: self.keyVaults
             ).deployments($0, traffic: endpoint["traffic"])
         }
         let webSocket = endpoint["websocket"].map { $0.boolean() } ?? false
@@ -84,6 +85,10 @@ struct EndpointReader {
             deployments?.contains(where: { $0.version == .http2 }) == true
         {
             place.report("websocket needs protocol: http1 in every deployment: HTTP/2 has no 101")
+        }
+        if webSocket == true, isHBI == true {
+            endpoint["websocket"]?.report(
+                "hbi: true serves nothing unlogged, and what WebSocket clients send is not logged")
         }
         if let deployments {
             let cause = isHBI == true ? endpoint["hbi"] ?? place : place

@@ -38,7 +38,7 @@ extension FileWatch.Files {
         }
         for endpoint in configuration.endpoints {
             for deployment in endpoint.deployments {
-                paths += deployment.credentials.map(\.file)
+                paths += deployment.credentials.compactMap(\.file)
             }
         }
         self.init(paths)

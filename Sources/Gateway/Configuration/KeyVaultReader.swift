@@ -19,6 +19,17 @@ struct KeyVaults {
     var azure: AzureCredential?
     /// What we prove ourselves with to ``service``; nil if it was wrong, and was reported.
     var identity: IdentityConfiguration?
+
+    /// How ``service`` is reached; nil if there is none, or ``identity`` was wrong.
+    var serviceAccess: CustomerKeyConfiguration.Vault? {
+        guard let service, let identity else { return nil }
+        return CustomerKeyConfiguration.Vault(
+            address: service.address,
+            access: .service(
+                identity: TLSCertificateFiles(
+                    chain: identity.certificate.chain, key: identity.certificate.key),
+                trustRoots: identity.trustRoots, peer: service.identity))
+    }
 }
 
 // Which vaults there are.
@@ -141,22 +152,18 @@ extension EndpointReader {
             // What is wrong with the vaults was reported.
             let vaults = self.keyVaults
         else { return nil }
-        let access: VaultAccess
+        let vault: CustomerKeyConfiguration.Vault
         if let service = vaults.service, service.address == address {
-            guard let identity = vaults.identity else { return nil }
-            access = .service(
-                identity: TLSCertificateFiles(
-                    chain: identity.certificate.chain, key: identity.certificate.key),
-                trustRoots: identity.trustRoots, peer: service.identity)
+            guard let access = vaults.serviceAccess else { return nil }
+            vault = access
         } else if let azure = vaults.azure {
-            access = .azure(azure)
+            vault = .init(address: address, access: .azure(azure))
         } else {
             place.report(
                 "this is not \"vault\", and for an Azure Key Vault \"azure\" must say who we are")
             return nil
         }
-        return CustomerKeyConfiguration(
-            vault: .init(address: address, access: access), name: name, version: version ?? nil)
+        return CustomerKeyConfiguration(vault: vault, name: name, version: version ?? nil)
     }
 }
 
@@ -174,7 +181,8 @@ extension ConfigurationCursor {
         self.name(where: AzureCredential.isDirectoryName, "a GUID or a domain")
     }
 
-    fileprivate func name(where isValid: (String) -> Bool, _ form: String) -> String? {
+    /// The text that stands here, if it is of the form wanted.
+    func name(where isValid: (String) -> Bool, _ form: String) -> String? {
         guard let text = self.string() else { return nil }
         if isValid(text) { return text }
         self.report("\"\(text)\" is not of the form wanted here: \(form)")

@@ -5,8 +5,9 @@ internal import State
 package enum EndpointKeyAnswer: Sendable, Equatable {
     /// A valid key of the endpoint.
     case granted(EndpointKeyID)
-    /// No valid key of the endpoint; why is not said. The kid it claims, for limiting failures.
-    case denied(EndpointKeyID)
+    /// No valid key of the endpoint; why is not said. The kid it claims, for limiting failures; nil
+    /// if it has not the length of a key.
+    case denied(EndpointKeyID?)
     /// Not `Bearer` and one token.
     case badHeader
 }
@@ -50,10 +51,11 @@ package final class EndpointKeyVerifier {
         guard let start = Self.tokenStart(authorization) else { return .badHeader }
         let token = authorization.extracting(start..<authorization.byteCount)
         guard token.byteCount == EndpointKeyText.byteCount else {
+            // The same work, and no kid: else all such tokens would be slowed down together.
             let decoy = self.decoy
-            return self.check(
-                decoy.rawSpan, mayBeValid: false, endpoint: endpoint, in: table, now: now
-            ).answer
+            _ = self.check(
+                decoy.rawSpan, mayBeValid: false, endpoint: endpoint, in: table, now: now)
+            return .denied(nil)
         }
         let (answer, digest) = self.check(
             token, mayBeValid: true, endpoint: endpoint, in: table, now: now)

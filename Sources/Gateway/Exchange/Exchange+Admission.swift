@@ -3,9 +3,19 @@ internal import NIOCore
 
 // What is decided on a request's head, before a backend hears of it.
 extension Exchange {
+    /// What there is of WebSocket (RFC 6455).
+    enum Upgrade {
+        case none
+        case asked
+        case done
+    }
+
     /// The endpoint that Host and path name.
     func route(_ head: MessageHead) throws(GatewayError) -> Endpoint {
-        switch self.worker.snapshot.router.route(head, serverName: self.client.serverName) {
+        let match = self.worker.snapshot.router.route(head, serverName: self.client.serverName) {
+            head.version == .http2 && self.client.mayCarry($0)
+        }
+        switch match {
         case .endpoint(let endpoint, let strippedPrefixBytes):
             self.endpoint = endpoint
             self.strippedPrefixBytes = strippedPrefixBytes
@@ -13,14 +23,26 @@ extension Exchange {
         case .misdirected:
             throw GatewayError(kind: .misdirected, source: .downstream, cause: "host")
         case .unknownPath(let candidates):
-            // Only a caller with a key of this host may learn that the path does not exist.
-            for endpoint in candidates {
-                if case .some = try? self.authenticate(head, endpoint) {
-                    throw GatewayError(kind: .unknownPath, source: .downstream)
-                }
-            }
-            throw GatewayError(kind: .accessDenied(nil), source: .downstream, cause: "unknown path")
+            throw self.refusal(of: head, byAllOf: candidates)
         }
+    }
+
+    /// What a request for a path that is not there gets.
+    ///
+    /// Only a caller with a key of this host may learn that the path does not exist; anyone else gets
+    /// what a path that exists would have given.
+    private func refusal(of head: MessageHead, byAllOf candidates: [Endpoint]) -> GatewayError {
+        var refusal: GatewayError?
+        for endpoint in candidates {
+            do throws(GatewayError) {
+                try self.authenticate(head, endpoint)
+                return GatewayError(kind: .unknownPath, source: .downstream)
+            } catch {
+                refusal = refusal ?? error
+            }
+        }
+        return refusal
+            ?? GatewayError(kind: .accessDenied(nil), source: .downstream, cause: "unknown path")
     }
 
     /// Lets in who may call the endpoint.
@@ -64,9 +86,11 @@ extension Exchange {
     /// Makes the client's head the one that goes to the backend.
     func prepare(_ head: MessageHead, _ deployment: Deployment) {
         if self.worker.snapshot.isAgent { return self.prepareUnchanged(head, deployment) }
-        let forwarded = self.client.forwardedFields(of: head, in: self.worker.snapshot)
+        let forwarded = self.client.forwardedFields(self.origin)
         head.remove(Self.removedFromRequests)
         head.append(forwarded)
+        // HTTP/1.0 may leave it out, those we forward it as may not (RFC 9112, 3.2).
+        if head.index(of: .host) == nil { head.append(self.client.ownHost) }
         // gRPC servers ask for it, to know of proxies that drop trailers.
         if self.grpc != nil, deployment.configuration.version == .http2 {
             head.append("te", "trailers")

@@ -3,8 +3,11 @@ internal import NIOCore
 
 // How the gateway's own answers are written, and what every answer gets.
 extension Exchange {
-    /// Sends an answer of HTTP, but for its end.
+    /// Answers over HTTP.
     func send(_ answer: Answer, of kind: GatewayError.Kind) {
+        // A connection that was to become plain bytes stays HTTP's.
+        self.upgrade = .none
+        self.record.status = answer.status
         let head = self.worker.answerHead
         head.reset()
         head.status = answer.status
@@ -38,12 +41,24 @@ extension Exchange {
         if self.worker.snapshot.isAgent { AgentHop.mark(head, kind) }
         self.appendCommonFields(to: head)
         self.recordResponse(head)
-        self.isAnswerBegun = true
-        self.record.responseStart = .now()
         self.record.responseBytes = body.readableBytes
-        self.connection.sendHead(head, framing: .length(body.readableBytes))
-        self.connection.sendBody(body)
+        self.send(head, framing: .length(body.readableBytes), body)
         self.worker.loop.reclaim(body)
+    }
+
+    /// Sends all of an answer of ours; where its log is strict, its end once that is durable.
+    private func send(_ head: MessageHead, framing: BodyFraming, _ body: ByteBuffer) {
+        self.record.responseStart = .now()
+        if self.holdAnswer(head, framing: framing) {
+            // Where the log cannot take it, that was answered in its place.
+            guard let held else { return }
+            held.append(body)
+        } else {
+            self.isAnswerBegun = true
+            self.connection.sendHead(head, framing: framing)
+            self.connection.sendBody(body)
+        }
+        self.end(trailers: nil)
     }
 
     /// Adds what every answer gets.
@@ -58,6 +73,12 @@ extension Exchange {
         }
     }
 
+    /// Whether an answer already begun can still say how it ended.
+    var endsWithStatus: Bool {
+        guard let grpc else { return false }
+        return !grpc.isWeb && self.connection.version == .http2
+    }
+
     /// Ends a call of gRPC: with a head that is all there is ("Trailers-Only"), or with trailers where
     /// the answer has begun.
     func end(_ call: GRPCCall, _ kind: GatewayError.Kind, _ answer: Answer) {
@@ -70,14 +91,9 @@ extension Exchange {
         }
         head.append("grpc-status", atMost: 2) { $0.append(decimal: status.rawValue) }
         head.append("grpc-message", answer.message)
-        if self.isAnswerBegun {
-            self.finish()
-            self.connection.sendEnd(trailers: head)
-            return
-        }
+        if self.isAnswerBegun { return self.end(trailers: head) }
         head.status = 200
         self.record.status = 200
-        self.record.responseStart = .now()
         if let reason = answer.reason { head.append("ms-azureml-model-error-reason", reason) }
         if case .modelStatus(let status) = kind {
             head.append("ms-azureml-model-error-statuscode", atMost: 3) {
@@ -85,9 +101,6 @@ extension Exchange {
             }
         }
         self.appendCommonFields(to: head)
-        self.isAnswerBegun = true
-        self.connection.sendHead(head, framing: .none)
-        self.finish()
-        self.connection.sendEnd()
+        self.send(head, framing: .none, ByteBuffer())
     }
 }

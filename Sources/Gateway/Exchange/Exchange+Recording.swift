@@ -155,12 +155,12 @@ extension Exchange {
 
 // `strict`: nobody sees the end of an answer that the log could still lose.
 extension Exchange {
-    /// Holds the answer back, where its log is strict.
+    /// Holds the answer back, where its log is strict; the answer that says that the log fails is not.
     ///
     /// - Returns: Whether it was taken.
     func holdAnswer(_ head: MessageHead, framing: BodyFraming) -> Bool {
         guard let recording, recording.log.durability == .strict, self.upgrade == .none,
-            let recorder = self.worker.recorder
+            self.record.failure?.kind.isLogFailure != true, let recorder = self.worker.recorder
         else { return false }
         let held = HeldAnswer(
             head, framing: framing, isBodyless: self.head?.method == .head)
@@ -176,9 +176,7 @@ extension Exchange {
             self.passHeld()
             return true
         }
-        held.ticket = recording.requestTicket
-        recording.requestTicket = nil
-        guard held.ticket != nil else {
+        guard recording.requestTicket != nil else {
             self.fail(GatewayError(kind: .logUnavailable, source: .internal, cause: "log full"))
             return true
         }
@@ -210,27 +208,27 @@ extension Exchange {
         if let recording, recording.requestTicket == ticket {
             recording.requestTicket = nil
             recording.isRequestDurable = isDurable
-            return
-        }
-        guard let held, held.ticket == ticket else { return }
-        held.ticket = nil
-        guard isDurable else {
-            self.fail(GatewayError(kind: .logUnavailable, source: .internal, cause: "log failed"))
-            return
-        }
-        guard held.isRequestDurable else {
+            guard let held else { return }
+            guard isDurable else { return self.logFailed() }
             held.requestIsDurable()
             self.passHeld()
             if !held.isEnded { self.setUpstreamReading(self.connection.isWritable) }
             self.connection.flush()
             return
         }
+        guard let held, held.ticket == ticket else { return }
+        held.ticket = nil
+        guard isDurable else { return self.logFailed() }
         self.beginHeld(held)
         self.held = nil
         if held.body.readableBytes > 0 { self.connection.sendBody(held.body) }
         self.finish()
         self.connection.sendEnd(trailers: held.trailers)
         self.connection.flush()
+    }
+
+    private func logFailed() {
+        self.fail(GatewayError(kind: .logUnavailable, source: .internal, cause: "log failed"))
     }
 
     /// Sends what may leave by now; once the answer is over, has its entry made durable.

@@ -16,17 +16,10 @@ final class Exchange {
         /// Let in; waits for a backend connection.
         case connecting(Backend)
         case forwarding(any ClientStream, Backend)
-        /// The model has answered; the end of it waits for the log.
+        /// The answer is whole; the end of it waits for the log.
         case sealing
         /// Answered by the gateway itself, or over.
         case answered
-    }
-
-    /// What there is of WebSocket (RFC 6455).
-    enum Upgrade {
-        case none
-        case asked
-        case done
     }
 
     let worker: Worker
@@ -36,6 +29,8 @@ final class Exchange {
     private var phase = Phase.idle
     private(set) var head: MessageHead?
     private(set) var ids: RequestIDs
+    /// Who is behind the trusted proxy that the connection is of; nil if the connection's own client is.
+    private(set) var origin: ClientOrigin?
     /// What of the body may have to be sent, perhaps once more; a copy, so that the read buffer is free.
     private var heldBody = ByteBuffer()
     /// Whether all of the body is held, to be repeated where a pooled connection was stale.
@@ -94,7 +89,7 @@ extension Exchange: RequestReceiver {
         do throws(GatewayError) {
             // An agent has no word in what is between client and model.
             self.grpc = self.worker.snapshot.isAgent ? nil : GRPCCall(head)
-            self.ids = try RequestIDs(head, random: &self.worker.random)
+            try self.ids.read(head)
             let endpoint = try self.route(head)
             try self.authenticate(head, endpoint)
             try self.admitLogging(endpoint)
@@ -160,9 +155,10 @@ extension Exchange: RequestReceiver {
         if case .forwarding(let upstream, _) = self.phase { upstream.flush() }
     }
 
-    func receiveBadRequest(_ error: HTTPError) {
+    func receiveBadRequest(_ error: HTTPError, head: MessageHead?) {
         self.begin(nil)
-        self.ids = RequestIDs(random: &self.worker.random)
+        // Whoever calls by gRPC is answered so.
+        if let head, !self.worker.snapshot.isAgent { self.grpc = GRPCCall(head) }
         self.fail(GatewayError(kind: .badRequest(error), source: .downstream, cause: "\(error)"))
     }
 
@@ -190,6 +186,9 @@ extension Exchange: RequestReceiver {
 
     private func begin(_ head: MessageHead?) {
         self.head = head
+        // Those of the request before are places in its head.
+        self.ids = RequestIDs(random: &self.worker.random)
+        self.origin = head.flatMap { self.client.origin(of: $0, in: self.worker.snapshot) }
         self.phase = .answered
         self.endpoint = nil
         self.deployment = nil
@@ -334,15 +333,8 @@ extension Exchange: ResponseReceiver {
                 self.worker.snapshot.isAgent ? AgentHop.removedFields : Self.removedFromResponses)
             if self.grpc != nil { self.record.grpcStatus = GRPCCall.status(in: trailers) }
         }
-        if let held {
-            backend.inFlight -= 1
-            self.phase = .sealing
-            held.end(trailers: trailers)
-            self.passHeld()
-            return
-        }
-        self.end()
-        self.connection.sendEnd(trailers: trailers)
+        backend.inFlight -= 1
+        self.end(trailers: trailers)
     }
 
     func responseReadComplete() {
@@ -395,7 +387,8 @@ extension Exchange {
     /// Refuses a request on its head; after many failures from one place, late.
     private func refuse(_ error: GatewayError) {
         if case .accessDenied(let key) = error.kind,
-            case let delay = self.worker.refusalDelay(of: key, self.client), delay > .zero
+            case let delay = self.worker.refusalDelay(of: key, self.origin ?? self.client.origin),
+            delay > .zero
         {
             self.phase = .refusing(error)
             self.timer.set(.now() + delay)
@@ -414,10 +407,13 @@ extension Exchange {
         case .forwarding(let upstream, let backend):
             upstream.cancel()
             backend.inFlight -= 1
-        case .refusing, .sealing, .answered: break
+        case .sealing:
+            // What is wrong with the rest of a request comes too late for its answer.
+            if case .badRequest = error.kind { return }
+            if case .bodyTooLarge = error.kind { return }
+        case .refusing, .answered: break
         }
         self.phase = .answered
-        self.dropHeld()
         self.dropHeldBody()
         self.record.failure = error
         var canAnswer = !self.isAnswerBegun
@@ -426,6 +422,8 @@ extension Exchange {
         case .revoked: canAnswer = self.endsWithStatus && self.isAnswerBegun
         default: canAnswer = canAnswer || self.endsWithStatus
         }
+        // Only the trailers of what has begun wait with it, unless it is the log that fails.
+        if !canAnswer || !self.isAnswerBegun || error.kind.isLogFailure { self.dropHeld() }
         let answer = Answer(
             error.kind, as: self.endpoint?.configuration.wireCompatibility ?? .managed)
         guard canAnswer else {
@@ -440,18 +438,9 @@ extension Exchange {
         if let grpc {
             self.end(grpc, error.kind, answer)
         } else {
-            self.record.status = answer.status
             self.send(answer, of: error.kind)
-            self.finish()
-            self.connection.sendEnd()
         }
         self.connection.flush()
-    }
-
-    /// Whether an answer already begun can still say how it ended.
-    private var endsWithStatus: Bool {
-        guard let grpc else { return false }
-        return !grpc.isWeb && self.connection.version == .http2
     }
 
     /// Sets the timer, which the caller's own deadline may end earlier.
@@ -460,11 +449,18 @@ extension Exchange {
         self.timer.set(self.grpc.map { min(due, $0.deadline) } ?? due)
     }
 
-    /// After the backend's answer was passed on whole.
-    private func end() {
-        if case .forwarding(_, let backend) = self.phase { backend.inFlight -= 1 }
-        self.phase = .answered
-        self.finish()
+    /// Ends an answer that is whole; where its log is strict, once that is durable.
+    func end(trailers: MessageHead?) {
+        guard let held else {
+            self.phase = .answered
+            self.finish()
+            self.connection.sendEnd(trailers: trailers)
+            return
+        }
+        self.phase = .sealing
+        self.timer.set(.now() + self.worker.snapshot.streamIdleTimeout)
+        held.end(trailers: trailers)
+        self.passHeld()
     }
 
     func finish() {
@@ -472,7 +468,7 @@ extension Exchange {
         self.endRecording()
         self.worker.exchangeEnded(
             self.record, endpoint: self.endpoint, deployment: self.deployment, head: self.head,
-            ids: self.ids, client: self.client)
+            ids: self.ids, client: self.client, origin: self.origin)
         self.phase = .idle
     }
 }

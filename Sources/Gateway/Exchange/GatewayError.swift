@@ -40,6 +40,9 @@ struct GatewayError: Error {
         case clientGone
         /// A key was revoked while it was in use.
         case revoked
+
+        /// Whether it is the log that fails, so that nothing can wait for it.
+        var isLogFailure: Bool { if case .logUnavailable = self { true } else { false } }
     }
 
     /// Whose doing it was.

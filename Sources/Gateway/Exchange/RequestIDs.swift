@@ -18,23 +18,27 @@ struct RequestIDs {
     /// Text of a version 4 UUID (RFC 9562 5.4), 36 bytes; only used where no id came.
     private(set) var made: UUIDText
 
-    /// - Throws: `.requestIDTooLong` over ``maximumCharacters``.
-    init(_ head: MessageHead, random: inout FastRandom) throws(GatewayError) {
-        self.made = UUIDText(random: &random)
-        for field in head.fields {
-            switch field.name {
-            case .xRequestID: self.requestID = try Self.source(field, isMSField: false)
-            case .xMSRequestID: self.msRequestID = try Self.source(field, isMSField: true)
-            case .xMSClientRequestID:
-                self.clientRequestID = try Self.source(field, isMSField: true)
-            default: break
-            }
-        }
-    }
-
-    /// What a request that could not be parsed gets: one new id.
+    /// One new id: what a request has until it is read, and one that could not be.
     init(random: inout FastRandom) {
         self.made = UUIDText(random: &random)
+    }
+
+    /// Takes over those that came with `head`, of each name the first that is not empty; others stay
+    /// behind, so that the backend, the client and the logs all have the same.
+    ///
+    /// - Throws: `.requestIDTooLong` over ``maximumCharacters``; those before it were taken.
+    mutating func read(_ head: MessageHead) throws(GatewayError) {
+        for index in head.fields.indices {
+            let field = head.fields[index]
+            let isTaken =
+                switch field.name {
+                case .xRequestID: try Self.take(field, as: &self.requestID)
+                case .xMSRequestID: try Self.take(field, as: &self.msRequestID)
+                case .xMSClientRequestID: try Self.take(field, as: &self.clientRequestID)
+                default: true
+                }
+            if !isTaken { head.leaveOut(at: index) }
+        }
     }
 
     /// The `x-ms-request-id` of the answer: the one that came, else the client's, else `x-request-id`.
@@ -85,12 +89,18 @@ struct RequestIDs {
         }
     }
 
-    private static func source(_ field: HeadField, isMSField: Bool) throws(GatewayError) -> Source {
-        guard field.valueLength > 0 else { return isMSField ? .absent : .made }
+    /// Whether the field is the first of its name that says something.
+    private static func take(
+        _ field: HeadField, as source: inout Source
+    ) throws(GatewayError) -> Bool {
         guard field.valueLength <= self.maximumCharacters else {
+            let isMSField = field.name != .xRequestID
             throw GatewayError(kind: .requestIDTooLong(isMSField: isMSField), source: .downstream)
         }
-        return .field(field.valueRange)
+        if case .field = source { return false }
+        guard field.valueLength > 0 else { return false }
+        source = .field(field.valueRange)
+        return true
     }
 
     /// 100 characters, as Azure's front end has it.

@@ -33,7 +33,7 @@ extension LogKeeper {
                 }
             }
         } catch {
-            self.cannotUse(error, name, stream)
+            await self.cannotUse(error, name, stream)
         }
     }
 
@@ -70,7 +70,7 @@ extension LogKeeper {
         return newest
     }
 
-    private func cannotUse(_ error: KeyVaultError, _ name: String, _ stream: Stream) {
+    private func cannotUse(_ error: KeyVaultError, _ name: String, _ stream: Stream) async {
         let consequence = self.streams.withLock {
             $0[name]?.condition.cannotBeUsed(error, at: .now)
         }
@@ -80,7 +80,12 @@ extension LogKeeper {
         switch consequence {
         case .revoke:
             stream.log.adopt(isKeyUsable: false)
-            self.thread.tell { writer, now in writer.revoke(stream.log.stream, now: now) }
+            // Who waits for this look is told of it once the keys are gone.
+            await withCheckedContinuation { continuation in
+                self.thread.tell { writer, now in
+                    writer.revoke(stream.log, now) { continuation.resume() }
+                }
+            }
             self.logger.error(
                 "wrapping key revoked: nothing of the endpoint is logged, its log keys are wiped",
                 metadata: metadata)
@@ -99,24 +104,28 @@ extension LogKeeper {
         }
     }
 
+    /// Gives the stream another log key where the writer wanted one when it was asked last.
+    ///
+    /// Its answer is not waited for: behind a slow disk the next look at the wrapping key would be late.
     private func renewIfOld(_ name: String, _ stream: Stream) async {
-        let wantsKey = await self.thread.ask { writer, now in
-            writer[stream.log.stream]?.wantsKey(now: now) ?? false
+        if stream.wantsKey { await self.renew(name, stream, event: nil) }
+        self.thread.tell { [weak self] writer, now in
+            let wantsKey = writer[stream.log.stream]?.wantsKey(now: now) ?? false
+            self?.streams.withLock { $0[name]?.wantsKey = wantsKey }
         }
-        if wantsKey { await self.renew(name, stream, event: nil) }
     }
 
     /// Gives the stream another log key; at once where there is an `event` for the log.
     private func renew(_ name: String, _ stream: Stream, event: String?) async {
         let key: WrappedLogKey
         let streamID: LogIdentifier
-        let logKeys: [LogIdentifier: ChainHead]
+        let anchor: StreamAnchor?
         do {
             let fresh = try SystemRandom.bytes(count: LogIdentifier.byteCount)
             let record = try self.store.logStream(
                 of: name, newID: fresh, now: Int64(SystemClocks.now.unixMilliseconds))
             streamID = LogIdentifier(record.id.rawSpan, at: 0)
-            logKeys = record.anchor?.logKeys ?? [:]
+            anchor = record.anchor
             key = try await WrappedLogKey.make(under: stream.key, streamID: streamID)
         } catch {
             self.logger.error(
@@ -128,7 +137,7 @@ extension LogKeeper {
         let failure =
             isBegun
             ? await self.supply(key, to: stream.log, event)
-            : await self.begin(stream.log, key, logKeys)
+            : await self.begin(stream.log, key, anchor)
         if let failure {
             self.logger.error(
                 "a new log key could not be stored",

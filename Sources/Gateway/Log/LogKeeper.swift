@@ -30,8 +30,10 @@ final class LogKeeper: Sendable {
         var keyMade: ContinuousClock.Instant
         /// Log keys that are still under an older version of the wrapping key.
         var staleKeys = 0
-        /// Asks for a look at the wrapping key, where that takes the time of a network.
-        var remote: Wishes?
+        /// Whether the writer said that it wants another log key.
+        var wantsKey = false
+        /// Asks for a look at the wrapping key: one endpoint's vault or disk keeps no other's waiting.
+        let looks = Wishes()
     }
 
     let configuration: LogConfiguration
@@ -43,8 +45,6 @@ final class LogKeeper: Sendable {
     private let folder: LockedFolder
     private let writerID: LogIdentifier
     private let tasks = Mutex<[Task<Void, Never>]>([])
-    /// Asks for a look at the wrapping keys in the embedded vault.
-    private let embedded = Wishes()
     /// Endpoints whose log keys are to be wrapped anew.
     private let stale: AsyncStream<String>
     let staleNames: AsyncStream<String>.Continuation
@@ -148,16 +148,11 @@ final class LogKeeper: Sendable {
 
     /// What the configuration says now; another key is taken into use by the next look at it.
     private func adopt(_ key: EndpointWrappingKey, _ endpoint: EndpointConfiguration) {
-        let remote = self.streams.withLock { streams -> Wishes? in
+        self.streams.withLock { streams in
             streams[endpoint.name]?.key = key
             streams[endpoint.name]?.condition.grace = endpoint.encryption.grace
             streams[endpoint.name]?.newestAsked = .now - Self.newestInterval
-            guard key.isRemote, streams[endpoint.name]?.remote == nil else { return nil }
-            let remote = Wishes()
-            streams[endpoint.name]?.remote = remote
-            return remote
         }
-        if let remote { self.watch(endpoint.name, remote) }
     }
 
     private func open(
@@ -177,7 +172,7 @@ final class LogKeeper: Sendable {
                 condition: WrappingKeyCondition(grace: endpoint.encryption.grace),
                 newestAsked: .now, keyMade: .now)
             let key = try await WrappedLogKey.make(under: wrapping, streamID: stream.streamID)
-            if let failure = await self.begin(log, key, record.anchor?.logKeys ?? [:]) {
+            if let failure = await self.begin(log, key, record.anchor) {
                 throw failure
             }
             stream.wrappingKey = key.entry.wrappingKey
@@ -192,9 +187,8 @@ final class LogKeeper: Sendable {
                 "the log of endpoint \(endpoint.name) has no key: \(error)")
         }
         self.writable.follow(log)
-        if wrapping.isRemote { stream.remote = Wishes() }
-        self.streams.withLock { $0[endpoint.name] = stream }
-        if let remote = stream.remote { self.watch(endpoint.name, remote) }
+        self.streams.withLock { [stream] in $0[endpoint.name] = stream }
+        self.watch(endpoint.name, stream.looks)
         return log
     }
 
@@ -218,18 +212,29 @@ final class LogKeeper: Sendable {
 
     /// Begins a stream on the writer's thread, in place of one that was shredded.
     func begin(
-        _ log: EndpointLog, _ key: WrappedLogKey, _ logKeys: [LogIdentifier: ChainHead]
+        _ log: EndpointLog, _ key: WrappedLogKey, _ anchor: StreamAnchor?
     ) async -> SealedLogError? {
-        await self.thread.ask { [folder, writerID] writer, now -> SealedLogError? in
+        await self.thread.ask { [folder, writerID, logger] writer, now -> SealedLogError? in
             guard let taken = key.take() else { return nil }
             var flags = SegmentHeader.Flags.bodies
             if log.isHBI { flags.formUnion([.hbi, .padded]) }
             do throws(SealedLogError) {
-                writer.add(
-                    try StreamWriter(
-                        key.entry.streamID, in: folder.folder, .init(flags: flags), key.entry,
-                        taken, logKeys: logKeys, writerID: writerID, now: now),
-                    as: log.stream, log.durability)
+                let stream = try StreamWriter(
+                    key.entry.streamID, in: folder.folder, .init(flags: flags), key.entry, taken,
+                    anchor: anchor, writerID: writerID, now: now)
+                if let lost = stream.lostEnd {
+                    let found = stream.found.map { "\($0.name.number)" } ?? "none"
+                    logger.error(
+                        """
+                        the log was rolled back, or its end was changed, while nothing wrote it: logs \
+                        verify tells what is missing
+                        """,
+                        metadata: [
+                            "endpoint": "\(log.publicName)", "segment": "\(lost.number)",
+                            "found": "\(found)",
+                        ])
+                }
+                writer.add(stream, as: log.stream, log.durability)
                 writer.note("started", on: log.stream, endpoint: log.endpoint, now)
                 return nil
             } catch {
@@ -245,18 +250,11 @@ final class LogKeeper: Sendable {
             var seconds = 0
             while !Task.isCancelled {
                 guard let self else { return }
-                self.embedded.wish()
+                for looks in self.embeddedLooks { looks.wish() }
                 if seconds % 2 == 0 { self.wishRemote() }
                 if seconds % 3600 == 0 { self.expire() }
                 seconds += 1
                 try? await Task.sleep(for: .seconds(1))
-            }
-        }
-        let checks = Task { [weak self, embedded] in
-            await embedded.serve {
-                guard let self else { return }
-                let names = self.streams.withLock { $0.filter { !$0.value.key.isRemote }.keys }
-                for name in names { await self.check(name) }
             }
         }
         let rewraps = Task { [weak self, stale] in
@@ -265,16 +263,24 @@ final class LogKeeper: Sendable {
                 await self.rewrap(name)
             }
         }
-        self.tasks.withLock { $0 += [clock, checks, rewraps] }
+        self.tasks.withLock { $0 += [clock, rewraps] }
         // Where an earlier process was stopped in the middle.
         for name in self.streams.withLock({ Array($0.keys) }) { self.staleNames.yield(name) }
     }
 
     /// Looks at the wrapping keys of all streams in the embedded vault now, and returns once what they say
     /// is in force.
-    func check() async { await self.embedded.wait() }
+    func check() async {
+        await withDiscardingTaskGroup { group in
+            for looks in self.embeddedLooks { group.addTask { await looks.wait() } }
+        }
+    }
 
-    /// Looks at a customer's key whenever that is wished for, one look after the other.
+    private var embeddedLooks: [Wishes] {
+        self.streams.withLock { $0.values.filter { !$0.key.isRemote }.map(\.looks) }
+    }
+
+    /// Looks at an endpoint's key whenever that is wished for, one look after the other.
     private func watch(_ name: String, _ wishes: Wishes) {
         let task = Task { [weak self] in
             await wishes.serve { await self?.check(name) }
@@ -290,7 +296,7 @@ final class LogKeeper: Sendable {
                     address == nil || vault.address == address
                 else { continue }
                 if isNewestWanted { streams[name]?.newestAsked = .now - Self.newestInterval }
-                stream.remote?.wish()
+                stream.looks.wish()
             }
         }
     }
@@ -316,8 +322,7 @@ final class LogKeeper: Sendable {
     func stop() async {
         for task in self.tasks.withLock({ $0 }) { task.cancel() }
         for task in self.followers.withLock({ $0.values.map(\.self) }) { task.cancel() }
-        self.embedded.end()
-        for stream in self.streams.withLock({ $0.values.map(\.self) }) { stream.remote?.end() }
+        for stream in self.streams.withLock({ $0.values.map(\.self) }) { stream.looks.end() }
         self.staleNames.finish()
         let names = self.streams.withLock { $0.mapValues(\.log.stream) }
         await self.thread.ask { writer, now in

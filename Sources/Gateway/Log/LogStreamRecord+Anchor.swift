@@ -10,6 +10,7 @@ extension LogStreamRecord {
                 streamID: LogIdentifier(self.id.rawSpan, at: 0), number: UInt64(end.number),
                 segmentID: LogIdentifier(end.segmentID.rawSpan, at: 0),
                 head: ChainHead(end.head.rawSpan, at: 0),
+                nextSequence: UInt64(end.nextSequence),
                 logKeys: Self.identified(self.logKeys),
                 nextLogKeys: Self.identified(self.nextLogKeys))
         }
@@ -29,7 +30,7 @@ extension StateStore {
         try self.keepEnd(
             .init(
                 number: Int64(anchor.number), segmentID: anchor.segmentID.bytes,
-                head: anchor.head.bytes),
+                head: anchor.head.bytes, nextSequence: Int64(anchor.nextSequence)),
             logKeys: Dictionary(uniqueKeysWithValues: anchor.logKeys.map { ($0.bytes, $1.bytes) }),
             of: anchor.streamID.bytes)
     }

@@ -49,7 +49,7 @@ extension LogArchive {
         guard let key = wrapped.take() else { throw SealedLogError.keyUsedUp }
         let writer = try StreamWriter(
             id, in: folder.folder, .init(), wrapped.entry, key,
-            logKeys: record.anchor?.logKeys ?? [:], writerID: .random(), now: now)
+            anchor: record.anchor, writerID: .random(), now: now)
         var batch = EntryBatch()
         for (endpoint, event) in events {
             batch.begin(.event, nanoseconds: now.unixNanoseconds, requestID: try .random())

@@ -125,17 +125,26 @@ extension LogArchive {
                 """)
         } catch let error as KeyVaultError {
             guard case .revoked(let state) = error else { throw error }
-            try await Task.sleep(for: Self.revocationTime)
+            let isServed = try self.store.progress(of: 0).workers > 0
+            if isServed { try await Task.sleep(for: Self.revocationTime) }
             certificate.did(
-                "found the customer's key \(state.rawValue), and waited \(Self.revocationTime) in which "
-                    + "every running gateway wipes its log keys")
+                "found the customer's key \(state.rawValue)"
+                    + (isServed
+                        ? ", and waited \(Self.revocationTime) in which gateways that reach its vault wipe "
+                            + "their log keys" : "; no gateway runs that could have log keys"))
+            // Its state is the vault's to tell, so that nobody says when a gateway has heard of it; after
+            // the grace period one that cannot ask writes no more, and still has its log keys.
+            if isServed {
+                certificate.promised(
+                    "a gateway that cannot reach the vault wipes its log keys when it can, or ends")
+            }
             if state != .deleted {
                 certificate.promised("the holder of the customer's key deletes and purges it")
             }
         }
     }
 
-    /// 5 s: until a revocation is in force wherever the vault can be asked.
+    /// 5 s: until a revocation is in force wherever the vault can be asked, which is every 2 s.
     private static let revocationTime = Duration.seconds(5)
 
     private func noteShredding(of stream: Stream, _ endpoint: String) throws {

@@ -6,8 +6,8 @@ package import SealedLog
 extension LogText {
     /// A request or an answer as a CloudEvent; nil for another entry.
     ///
-    /// A body that is JSON stands as it is, text as a string, anything else as base64, or where
-    /// `payload` says. Header lines are never in it.
+    /// A body that is JSON stands as it is, but with all that is not ASCII escaped, text as a string,
+    /// anything else as base64, or where `payload` says. Header lines are never in it.
     ///
     /// - Parameters:
     ///   - entry: The entry.
@@ -61,14 +61,34 @@ extension LogText {
         if isWhole,
             (try? JSONSerialization.jsonObject(with: Data(body), options: .fragmentsAllowed)) != nil
         {
-            // Line ends stand only between the parts of JSON: inside strings they are escaped.
-            let line = body.map { $0 == 0x0a || $0 == 0x0d ? 0x20 : $0 }
-            return ("data", String(decoding: line, as: UTF8.self))
+            // Foundation also takes other encodings and byte order marks, which JSON between systems
+            // has not (RFC 8259, 8.1). UTF-16 and UTF-32 show by zeros.
+            guard let text = String(validating: body, as: UTF8.self), !body.contains(0),
+                !body.starts(with: Self.byteOrderMark)
+            else { return self.base64(body) }
+            return ("data", self.line(of: text))
         }
-        guard let text = String(validating: body, as: UTF8.self) else {
-            return ("data_base64", self.quoted(Data(body).base64EncodedString()))
-        }
+        guard let text = String(validating: body, as: UTF8.self) else { return self.base64(body) }
         return ("data", self.quoted(text))
+    }
+
+    private static func base64(_ body: [UInt8]) -> (String, String) {
+        ("data_base64", self.quoted(Data(body).base64EncodedString()))
+    }
+
+    /// JSON as one line of ASCII, in which nothing can break a line or steer a terminal.
+    ///
+    /// Line ends and tabs stand only between its parts, anything that is not ASCII only in strings.
+    private static func line(of json: String) -> String {
+        var line = ""
+        for unit in json.utf16 {
+            switch unit {
+            case 0x09, 0x0a, 0x0d: line += " "
+            case 0x20..<0x7f: line.unicodeScalars.append(Unicode.Scalar(UInt8(unit)))
+            default: line += self.escaped(unit)
+            }
+        }
+        return line
     }
 
     /// The 16 bytes as a UUID's text.
@@ -82,6 +102,8 @@ extension LogText {
 
     /// 4 MB, as there: larger bodies have a file of their own.
     private static let largestInlineBytes = 4_194_304
+    /// U+FEFF in UTF-8.
+    private static let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]
 }
 
 extension LogEntry {

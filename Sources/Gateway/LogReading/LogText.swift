@@ -35,6 +35,7 @@ package enum LogText {
         case .missing(let range):
             "segments \(range.lowerBound) to \(range.upperBound) are missing, and nothing says why"
         case .misplaced(let name): "\(name.text): misplaced, its header is another segment's"
+        case .impossibleNumber(let name): "\(name.text): has a number that no stream gets to"
         case .previousDiffers(let name):
             "\(name.text): names another segment before it than there is"
         case .tornUnnamed(let name, let fault, let frame):
@@ -141,11 +142,15 @@ package enum LogText {
             case 0x22: quoted += "\\\""
             case 0x5c: quoted += "\\\\"
             case 0x20..<0x7f: quoted.unicodeScalars.append(Unicode.Scalar(UInt8(unit)))
-            default:
-                let digits = String(unit, radix: 16)
-                quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: quoted += self.escaped(unit)
             }
         }
         return quoted + "\""
+    }
+
+    /// One unit of UTF-16 as a JSON string has it: `\u` and four digits.
+    static func escaped(_ unit: UInt16) -> String {
+        let digits = String(unit, radix: 16)
+        return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
     }
 }

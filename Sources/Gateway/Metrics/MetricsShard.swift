@@ -47,6 +47,8 @@ final class MetricsShard {
     /// Connections made to wait, or refused, because their network had floods.
     var delayedConnections = 0
     var refusedConnections = 0
+    /// Refusals of keys that were held back.
+    var delayedRefusals = 0
     /// Of those whose handshake is done, the ones that agreed on HTTP/2.
     var acceptedHTTP2Connections = 0
     var accessLogDrops = 0

@@ -14,6 +14,7 @@ struct WorkerMetrics: Sendable {
     let floods: Int
     let delayedConnections: Int
     let refusedConnections: Int
+    let delayedRefusals: Int
     let acceptedHTTP2Connections: Int
     let accessLogDrops: Int
     let clientHandshakes: HandshakeCounts
@@ -45,6 +46,7 @@ struct WorkerMetrics: Sendable {
         self.floods = shard.floods
         self.delayedConnections = shard.delayedConnections
         self.refusedConnections = shard.refusedConnections
+        self.delayedRefusals = shard.delayedRefusals
         self.acceptedHTTP2Connections = shard.acceptedHTTP2Connections
         self.accessLogDrops = shard.accessLogDrops
         self.clientHandshakes = HandshakeCounts(shard.tls)
@@ -133,6 +135,7 @@ struct MetricsSum {
     private var floods = 0
     private var delayedConnections = 0
     private var refusedConnections = 0
+    private var delayedRefusals = 0
     private var acceptedHTTP2 = 0
     private var accessLogDrops = 0
     private var client = HandshakeCounts()
@@ -152,6 +155,7 @@ struct MetricsSum {
         self.floods += worker.floods
         self.delayedConnections += worker.delayedConnections
         self.refusedConnections += worker.refusedConnections
+        self.delayedRefusals += worker.delayedRefusals
         self.acceptedHTTP2 += worker.acceptedHTTP2Connections
         self.accessLogDrops += worker.accessLogDrops
         self.client.add(worker.clientHandshakes)
@@ -202,6 +206,10 @@ struct MetricsSum {
                 ([("result", "delayed")], self.delayedConnections),
                 ([("result", "refused")], self.refusedConnections),
             ])
+        text.counter(
+            "gateway_delayed_refusals_total",
+            "Refusals of keys held back, because network or key id had many.",
+            [([], self.delayedRefusals)])
         text.counter(
             "gateway_http2_connections_accepted_total",
             "Client connections that agreed on HTTP/2.", [([], self.acceptedHTTP2)])

@@ -6,7 +6,7 @@ internal import NIOCore
 ///
 /// A client that has seen the end of an answer knows that both entries will outlive us.
 final class HeldAnswer {
-    /// The model's head as the client is to get it.
+    /// The head as the client is to get it.
     let head = MessageHead()
     let framing: BodyFraming
     private let hasBody: Bool
@@ -18,7 +18,7 @@ final class HeldAnswer {
     private(set) var isRequestDurable = false
     /// Whether the head has left.
     var isBegun = false
-    /// What is waited for.
+    /// The answer's entry, once it is waited for.
     var ticket: UInt64?
     private var passed = 0
 
@@ -49,10 +49,7 @@ final class HeldAnswer {
     }
 
     /// The request's entry is durable.
-    func requestIsDurable() {
-        self.isRequestDurable = true
-        self.ticket = nil
-    }
+    func requestIsDurable() { self.isRequestDurable = true }
 
     /// Whether the head may leave before the answer's entry is durable: a head without a body is a
     /// whole answer.

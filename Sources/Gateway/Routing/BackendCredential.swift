@@ -8,16 +8,35 @@ final class BackendCredential: Sendable {
     private let scheme: [UInt8]
     private let secret: SecretBytes
 
-    /// Reads the secret from its file; one line end after it is no part of it.
+    /// Reads the secret from its file, or takes it from those that the vault gave.
+    ///
+    /// - Throws: As ``secret(in:)``, or if memory cannot be had.
+    init(
+        _ configuration: CredentialConfiguration, _ secrets: VaultSecrets.Values
+    ) throws(StartError) {
+        self.name = Array(configuration.name.utf8)
+        self.scheme = configuration.scheme.map { Array("\($0) ".utf8) } ?? []
+        switch configuration.source {
+        case .file(let path): self.secret = try Self.secret(in: path)
+        case .vault(let source):
+            guard let value = secrets[source] else {
+                preconditionFailure("the vault was asked for every secret of the configuration")
+            }
+            do throws(CryptographyError) {
+                self.secret = try value.word.copy()
+            } catch {
+                throw .environment("the secret \(source.url) cannot be used: \(error)")
+            }
+        }
+    }
+
+    /// The secret in a file; one line end after it is no part of it.
     ///
     /// - Throws: ``StartError`` if the file cannot be read, is open to others, or holds anything but
     ///   visible ASCII.
-    init(_ configuration: CredentialConfiguration) throws(StartError) {
-        self.name = Array(configuration.name.utf8)
-        self.scheme = configuration.scheme.map { Array("\($0) ".utf8) } ?? []
-        let file = configuration.file
+    static func secret(in file: String) throws(StartError) -> SecretBytes {
         do throws(CryptographyError) {
-            self.secret = try SecretBytes(wordIn: file, maximum: Self.maximumBytes)
+            return try SecretBytes(wordIn: file, maximum: Self.maximumBytes)
         } catch .file(_, let problem) {
             throw .environment("the credential in \(file) cannot be used: \(problem)")
         } catch {
@@ -42,5 +61,5 @@ final class BackendCredential: Sendable {
     }
 
     /// 8 KiB: tokens of identity providers have two or three.
-    private static let maximumBytes = 8192
+    static let maximumBytes = 8192
 }

@@ -17,7 +17,7 @@ final class Endpoint: Sendable {
 
     init(
         index: Int, configuration: EndpointConfiguration, firstDeployment: Int,
-        log: EndpointLog? = nil, former: Snapshot? = nil
+        log: EndpointLog? = nil, secrets: VaultSecrets.Values = [:], former: Snapshot? = nil
     ) throws(StartError) {
         self.index = index
         self.configuration = configuration
@@ -27,7 +27,7 @@ final class Endpoint: Sendable {
             deployments.append(
                 try Deployment(
                     index: firstDeployment + deployments.count, endpointIndex: index,
-                    configuration: deployment, former: former))
+                    configuration: deployment, secrets: secrets, former: former))
         }
         self.deployments = deployments
         self.sole = deployments.first { $0.configuration.trafficPercent == 100 }
@@ -74,11 +74,11 @@ final class Deployment: Sendable {
 
     init(
         index: Int, endpointIndex: Int, configuration: DeploymentConfiguration,
-        former: Snapshot? = nil
+        secrets: VaultSecrets.Values = [:], former: Snapshot? = nil
     ) throws(StartError) {
         var credentials: [BackendCredential] = []
         for credential in configuration.credentials {
-            credentials.append(try BackendCredential(credential))
+            credentials.append(try BackendCredential(credential, secrets))
         }
         self.credentials = credentials
         self.index = index

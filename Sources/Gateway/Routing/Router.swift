@@ -62,8 +62,12 @@ struct Router: Sendable {
     /// - Parameters:
     ///   - head: A request.
     ///   - serverName: What the client gave in SNI, in lower case; Host must be the same.
+    ///   - mayCarry: Whether the connection may carry this other host too.
     /// - Returns: The endpoint, or how far the request is known.
-    func route(_ head: MessageHead, serverName: [UInt8]?) -> Match {
+    func route(
+        _ head: MessageHead, serverName: [UInt8]?,
+        mayCarry: (_ host: Span<UInt8>) -> Bool = { _ in false }
+    ) -> Match {
         guard let field = head.index(of: .host) else {
             // HTTP/1.0 without Host.
             guard serverName == nil, let host = self.anyHost else { return .misdirected }
@@ -71,7 +75,9 @@ struct Router: Sendable {
         }
         let host: Host? = head.withBytes(head.fields[field].valueRange) { value in
             value.withHost { name in
-                if let serverName, !name.isLowercaseEqual(to: serverName) { return nil }
+                if let serverName, !name.isLowercaseEqual(to: serverName), !mayCarry(name) {
+                    return nil
+                }
                 let known = self.hosts[Self.hash(name)]?.first {
                     name.isLowercaseEqual(to: $0.name)
                 }
@@ -84,8 +90,9 @@ struct Router: Sendable {
 
     private static func match(_ head: MessageHead, _ host: Host) -> Match {
         head.withBytes(head.pathRange) { path in
-            for entry in host.entries where path.hasPathPrefix(entry.prefix) {
-                return .endpoint(entry.endpoint, strippedPrefixBytes: entry.prefix.count)
+            for entry in host.entries {
+                guard let count = path.lengthOfPathPrefix(entry.prefix) else { continue }
+                return .endpoint(entry.endpoint, strippedPrefixBytes: count)
             }
             return .unknownPath(host.entries.map(\.endpoint))
         }
@@ -133,18 +140,19 @@ extension Span<UInt8> {
         return body(self.extracting(0..<end))
     }
 
+    /// These bytes of ASCII in lower case.
+    var lowercasedText: String {
+        var text = ""
+        for index in self.indices {
+            text.unicodeScalars.append(Unicode.Scalar(self[index].lowercased))
+        }
+        return text
+    }
+
     func isLowercaseEqual(to name: [UInt8]) -> Bool {
         guard self.count == name.count else { return false }
         for index in self.indices where self[index].lowercased != name[index] { return false }
         return true
-    }
-
-    /// Whether this path is `prefix` or lies below it.
-    func hasPathPrefix(_ prefix: [UInt8]) -> Bool {
-        guard self.count >= prefix.count else { return false }
-        for index in prefix.indices where self[index] != prefix[index] { return false }
-        return self.count == prefix.count || prefix.isEmpty
-            || self[prefix.count] == UInt8(ascii: "/")
     }
 }
 

@@ -16,7 +16,7 @@ package struct Doctor: Sendable {
     /// Of this configuration.
     package init(_ configuration: GatewayConfiguration) { self.configuration = configuration }
 
-    /// All legs: own certificates, backends, key vaults, wrapping keys, the admin listener.
+    /// All legs: own certificates, backends and what they are shown, key vaults, wrapping keys, the admin listener.
     package func examine() async -> [LegReport] {
         var legs = await self.listeners()
         if let identity = self.configuration.identity {
@@ -27,6 +27,11 @@ package struct Doctor: Sendable {
             for deployment in endpoint.deployments {
                 for address in deployment.backends {
                     legs.append(await self.backend(address, deployment, of: endpoint))
+                }
+                for credential in deployment.credentials {
+                    guard let secret = credential.secret else { continue }
+                    let use = "credential \(credential.name) of \(endpoint.name)/\(deployment.name)"
+                    legs.append(await self.secret(secret, use))
                 }
             }
             if endpoint.durability != nil {
@@ -102,6 +107,22 @@ package struct Doctor: Sendable {
             await leg.ask(try Readiness.question(self.configuration))
         } catch {
             leg.problem = "\(error)"
+        }
+        return leg
+    }
+
+    private func secret(_ secret: VaultSecretConfiguration, _ use: String) async -> LegReport {
+        var leg = LegReport(use, secret.url)
+        do {
+            let vault = try AzureKeyVault(secret.vault.address, secret.vault.access)
+            do {
+                _ = try await VaultSecrets.value(of: secret, vault)
+            } catch {
+                leg.problem = error.description
+            }
+            if let session = vault.session { leg.take(session) }
+        } catch {
+            leg.problem = error.description
         }
         return leg
     }

@@ -21,8 +21,10 @@ package final class Gateway: Sendable {
     private let ticketKeys: TLSTicketKeys
     private let store: StateStore?
     private let watcher: Mutex<StateWatcher?>
-    private let keeper: LogKeeper?
+    let keeper: LogKeeper?
     private let accessLog: AccessLog?
+    /// What backends are shown that the vault keeps.
+    let secrets: VaultSecrets
     private let logger: Logger
     private let current: Mutex<Current>
     private let denied = Mutex(DenyList([]))
@@ -50,6 +52,7 @@ package final class Gateway: Sendable {
         self.watcher = Mutex(watcher)
         self.keeper = parts.keeper
         self.accessLog = parts.accessLog
+        self.secrets = parts.secrets
         self.logger = logger
         self.current = Mutex(Current(snapshot: parts.snapshot))
         self.listeners = listeners
@@ -79,6 +82,7 @@ package final class Gateway: Sendable {
             let gateway = Gateway(
                 parts, watcher: watcher, listeners: listeners, addresses: bound, logger: logger)
             gateway.probe(parts.snapshot)
+            gateway.secrets.adopt(parts.secretValues)
             return gateway
         } catch {
             await parts.keeper?.stop()
@@ -95,9 +99,10 @@ package final class Gateway: Sendable {
     package func reload(_ configuration: GatewayConfiguration) async throws {
         let present = self.current.withLock { $0.snapshot }
         do {
-            try self.checkUnchanged(present.configuration, configuration)
+            try present.configuration.checkFixed(configuration)
+            let secrets = try await self.secrets.values(of: configuration)
             let logs = try await self.keeper?.open(configuration.endpoints) ?? [:]
-            let snapshot = try Snapshot(configuration, logs: logs, after: present)
+            let snapshot = try Snapshot(configuration, logs: logs, secrets: secrets, after: present)
             var contexts: [WorkerContexts] = []
             for worker in self.workers {
                 contexts.append(
@@ -105,24 +110,26 @@ package final class Gateway: Sendable {
                         configuration, resources: worker.resources, ticketKeys: self.ticketKeys))
             }
             try self.accessLog?.reopen()
-            let keys = try self.store?.endpointKeys()
             for (worker, contexts) in zip(self.workers, contexts) {
-                let table = keys.map { EndpointKeyTable($0, endpoints: snapshot.endpointNames) }
-                try await worker.ask { worker in
-                    worker.adopt(snapshot, contexts)
-                    if let table { worker.adopt(table) }
-                }
+                try await worker.ask { $0.adopt(snapshot, contexts) }
             }
             self.current.withLock {
                 $0.snapshot = snapshot
                 $0.reloads += 1
             }
+            self.secrets.adopt(secrets)
             self.probe(snapshot)
             self.logger.info(
                 "configuration in force", metadata: ["workers": "\(self.workers.count)"])
         } catch {
             throw StartError.configuration("\(error)")
         }
+    }
+
+    /// Asks the vault again for what backends are shown, and takes over what is another value now.
+    func refreshSecrets() async throws {
+        guard await self.secrets.look() else { return }
+        try await self.reload(self.configuration)
     }
 
     /// Refuses these peers on every worker, and closes the connections with them.
@@ -178,6 +185,7 @@ package final class Gateway: Sendable {
     /// Ends everything.
     package func stop() async {
         self.probes.withLock { $0.take() }?.cancel()
+        self.secrets.stop()
         self.watcher.withLock { $0.take() }?.stop()
         for worker in self.workers { try? await worker.ask { $0.stop() } }
         await self.keeper?.stop()
@@ -249,9 +257,9 @@ extension Gateway {
 
     /// What keeps some of the endpoints from being served as they should.
     package var warnings: [String] {
-        self.keeper?.metrics.filter { $0.state != .active }.map {
+        (self.keeper?.metrics.filter { $0.state != .active } ?? []).map {
             "the wrapping key of endpoint \($0.log.publicName) is \($0.state.rawValue)"
-        } ?? []
+        } + self.secrets.warnings
     }
 
     /// All metrics in the Prometheus text format.
@@ -296,6 +304,8 @@ extension Gateway {
         let store: StateStore?
         let keeper: LogKeeper?
         let accessLog: AccessLog?
+        let secrets: VaultSecrets
+        let secretValues: VaultSecrets.Values
         let snapshot: Snapshot
         let budget: ConnectionBudget
         let health: HealthBox
@@ -349,12 +359,15 @@ extension Gateway {
                 "the access log \(path) cannot be opened: \(IOError(errnoCode: errno, reason: "open"))"
             )
         }
+        let secrets = VaultSecrets(logger: logger)
+        let secretValues = try await secrets.values(of: configuration)
         let reports = LogReports()
         let keeper = try Self.openLog(configuration, store, reports, logger: logger)
         let snapshot: Snapshot
         do {
             snapshot = try Snapshot(
-                configuration, logs: try await keeper?.open(configuration.endpoints) ?? [:])
+                configuration, logs: try await keeper?.open(configuration.endpoints) ?? [:],
+                secrets: secretValues)
         } catch {
             await keeper?.stop()
             throw error
@@ -385,7 +398,8 @@ extension Gateway {
         keeper?.start()
         return Parts(
             group: group, workers: workers, ticketKeys: ticketKeys, store: store, keeper: keeper,
-            accessLog: accessLog, snapshot: snapshot, budget: budget, health: health)
+            accessLog: accessLog, secrets: secrets, secretValues: secretValues, snapshot: snapshot,
+            budget: budget, health: health)
     }
 
     private static func openState(_ configuration: GatewayConfiguration) throws -> StateStore? {
@@ -419,32 +433,29 @@ extension Gateway {
         let workers = parts.workers
         let health = parts.health
         let keeper = parts.keeper
-        let adopt = { @Sendable (records: StateRecords) in
+        let adopt = { @Sendable (keys: EndpointKeyRecords) in
+            for worker in workers { worker.tell { $0.adopt(keys) } }
+        }
+        let apply = { @Sendable (generation: Int64) in
             for worker in workers {
                 worker.tell { worker in
-                    // The numbers of endpoints are those of the worker's snapshot at that moment.
-                    worker.adopt(
-                        EndpointKeyTable(
-                            records.endpointKeys, endpoints: worker.snapshot.endpointNames))
                     health.watcher.withLock { $0 }?.apply(
-                        generation: records.generation, worker: worker.index)
+                        generation: generation, worker: worker.index)
                 }
             }
         }
         let watcher = try StateWatcher(store: store, workers: workers.count) { records in
-            // A change of wrapping keys is in force before anybody is told that it is.
-            if let keeper {
-                let isChecked = DispatchSemaphore(value: 0)
-                Task {
-                    await keeper.check()
-                    isChecked.signal()
-                }
-                isChecked.wait()
+            adopt(records.endpointKeys)
+            guard let keeper else { return apply(records.generation) }
+            // A change of wrapping keys is in force before anybody is told that it is. What a slow disk
+            // keeps from being so keeps endpoint keys from nothing.
+            Task {
+                await keeper.check()
+                apply(records.generation)
             }
-            adopt(records)
         }
         health.watcher.withLock { $0 = watcher }
-        adopt(watcher.initial)
+        adopt(watcher.initial.endpointKeys)
         return watcher
     }
 
@@ -473,27 +484,5 @@ extension Gateway {
             bound.append(address)
         }
         return (channels, bound)
-    }
-
-    private func checkUnchanged(
-        _ present: GatewayConfiguration, _ new: GatewayConfiguration
-    ) throws {
-        var changed: [String] = []
-        if present.listeners.map(\.address) != new.listeners.map(\.address) {
-            changed.append("listeners")
-        }
-        if present.workers != new.workers { changed.append("workers") }
-        if present.stateDirectory != new.stateDirectory { changed.append("state") }
-        if present.rootKeyFile != new.rootKeyFile { changed.append("root_key") }
-        if present.log != new.log { changed.append("log") }
-        if present.accessLog != new.accessLog { changed.append("access_log") }
-        if present.admin != new.admin { changed.append("admin") }
-        if present.limits.connections != new.limits.connections {
-            changed.append("limits.connections")
-        }
-        guard changed.isEmpty else {
-            throw StartError.configuration(
-                "a restart is needed for a change of \(changed.joined(separator: ", "))")
-        }
     }
 }

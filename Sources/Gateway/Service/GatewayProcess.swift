@@ -46,8 +46,9 @@ package enum GatewayProcess {
         for address in gateway.addresses {
             logger.info("listening", metadata: ["address": "\(address)"])
         }
-        let reload = { @Sendable (cause: String) in
+        let reload = { @Sendable (cause: Reloads.Cause) in
             do {
+                if cause == .secrets { return try await gateway.refreshSecrets() }
                 let new = try GatewayConfiguration.read(
                     path: configurationPath, environment: environment)
                 let files = FileWatch.Files(new)
@@ -59,9 +60,10 @@ package enum GatewayProcess {
                 gateway.reloadFailed()
                 logger.error(
                     "reload failed; the configuration and certificates in force stay",
-                    metadata: ["cause": "\(cause)", "error": "\(error)"])
+                    metadata: ["cause": "\(cause.rawValue)", "error": "\(error)"])
             }
         }
+        let reloads = Reloads()
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 try await admin.run(gateway, logger: logger)
@@ -80,10 +82,12 @@ package enum GatewayProcess {
                     }
                 }
             }
+            group.addTask { await reloads.serve(reload) }
+            group.addTask { await gateway.secrets.run { reloads.wish(.secrets) } }
             group.addTask {
                 while !Task.isCancelled {
                     try? await Task.sleep(for: .seconds(1))
-                    if watch.hasChanged() { await reload("file changed") }
+                    if watch.hasChanged() { reloads.wish(.fileChanged) }
                 }
             }
             group.addTask {
@@ -91,7 +95,7 @@ package enum GatewayProcess {
                 for await signal in signals {
                     if signal == .sighup {
                         identity?.keeper.renewNow()
-                        await reload("SIGHUP")
+                        reloads.wish(.hangup)
                     } else if isDraining {
                         logger.warning("second signal: ending at once")
                         exit(0)

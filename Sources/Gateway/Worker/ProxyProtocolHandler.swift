@@ -29,6 +29,8 @@ final class ProxyProtocolHandler: ChannelInboundHandler, RemovableChannelHandler
         self.context = context
         self.timer.bind(to: self)
         self.timer.set(.now() + Self.headerTime)
+        // A connection that had to wait is active by now, and is not told of it again.
+        if !self.isTrusted, context.channel.isActive { context.close(promise: nil) }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -45,6 +47,7 @@ final class ProxyProtocolHandler: ChannelInboundHandler, RemovableChannelHandler
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard self.isTrusted else { return }
         var bytes = Self.unwrapInboundIn(data)
         self.input.writeBuffer(&bytes)
         do throws(ProxyHeader.Malformed) {

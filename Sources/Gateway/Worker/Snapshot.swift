@@ -53,11 +53,12 @@ final class Snapshot: Sendable {
     /// - Parameters:
     ///   - configuration: What it is made of.
     ///   - logs: The streams of the sealed log, by endpoint.
+    ///   - secrets: The vault's that backends are shown: all that `configuration` names.
     ///   - former: Whose backends' readiness is taken over where they are asked as before.
     /// - Throws: If a backend's credential cannot be read.
     init(
         _ configuration: GatewayConfiguration, logs: [String: EndpointLog] = [:],
-        after former: Snapshot? = nil
+        secrets: VaultSecrets.Values = [:], after former: Snapshot? = nil
     ) throws(StartError) {
         self.configuration = configuration
         self.isAgent = configuration.isAgent
@@ -66,7 +67,8 @@ final class Snapshot: Sendable {
         for endpoint in configuration.endpoints {
             let made = try Endpoint(
                 index: endpoints.count, configuration: endpoint,
-                firstDeployment: deployments.count, log: logs[endpoint.name], former: former)
+                firstDeployment: deployments.count, log: logs[endpoint.name],
+                secrets: secrets, former: former)
             endpoints.append(made)
             deployments += made.deployments
         }

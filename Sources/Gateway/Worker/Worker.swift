@@ -21,6 +21,8 @@ final class Worker {
     private var turns: [Int] = []
     private let verifier: EndpointKeyVerifier?
     private var keys: EndpointKeyTable?
+    /// What ``keys`` was made of, last given by the state's watcher.
+    private var keyRecords: EndpointKeyRecords?
     /// When exchanges must be looked at again, Unix milliseconds.
     private var nextKeyExpiry = Int64.max
     private let stateHealth: @Sendable () -> StateHealth
@@ -91,11 +93,14 @@ final class Worker {
         self.metrics.adopt(snapshot)
         for backend in self.backends.joined() { backend.pool.close() }
         self.makeBackends()
+        // Endpoints have other numbers now.
+        if let keyRecords { self.adopt(keyRecords) }
     }
 
     /// Takes over the keys of a new generation, and ends what was let in by one that is gone.
-    func adopt(_ keys: EndpointKeyTable) {
-        self.keys = keys
+    func adopt(_ records: EndpointKeyRecords) {
+        self.keyRecords = records
+        self.keys = EndpointKeyTable(records, endpoints: self.snapshot.endpointNames)
         self.endUnadmitted()
     }
 
@@ -176,24 +181,38 @@ extension Worker {
             try pipeline.addHandler(handler)
             proxy = handler
         }
-        let tls = TLSHandler(
-            server: self.contexts.servers[listener], counters: self.metrics.tls)
+        let server = self.contexts.servers[listener]
+        let tls = TLSHandler(server: server, counters: self.metrics.tls)
         try pipeline.addHandler(tls)
         let contexts = self.contexts
-        let selection = ProtocolSelection { name in
+        let failed = { (error: any Error) in
+            self.handshakeFailed(error, IPAddress(proxy?.source) ?? IPAddress(tls.peerAddress))
+        }
+        let selection = ProtocolSelection(failed: failed) { name in
             // Made with the first request: many connections end with their handshake.
             var known: ClientConnection?
-            return self.makeConnection(
+            let connection = self.makeConnection(
                 channel, contexts, isHTTP2: name == "h2", isProxied: proxy != nil
             ) {
                 if let known { return known }
                 let client = ClientConnection(
-                    channel: channel, proxied: proxy?.source, tls: tls, snapshot: self.snapshot)
+                    channel: channel, proxied: proxy?.source, tls: tls, server: server,
+                    snapshot: self.snapshot)
                 known = client
                 return client
             }
+            if tls.session?.peer != nil { self.drain(channel, at: .ofCertificate(tls.session)) }
+            return connection
         }
         try pipeline.addHandler(selection)
+    }
+
+    /// Lets a connection end what is under way and close at `end`.
+    private func drain(_ channel: any Channel, at end: NIODeadline) {
+        let task = self.loop.eventLoop.assumeIsolated().scheduleTask(deadline: end) {
+            self.connections[ObjectIdentifier(channel)]?.drain()
+        }
+        channel.closeFuture.assumeIsolated().whenComplete { _ in task.cancel() }
     }
 
     /// Counts a client that was sent away for flooding.
@@ -322,25 +341,38 @@ extension Worker {
     }
 
     /// Counts a refused key of this client; how long its refusal is to be held back.
-    func refusalDelay(of key: EndpointKeyID?, _ client: ClientConnection) -> TimeAmount {
+    func refusalDelay(of key: EndpointKeyID?, _ client: ClientOrigin) -> TimeAmount {
         guard let address = client.address else { return .zero }
         let now = Int64(self.loop.deadlines.coarseNow.uptimeNanoseconds / 1_000_000)
-        return .milliseconds(
-            self.failureLimiter.recordFailure(source: address, kid: key, nowMilliseconds: now))
+        let delay = self.failureLimiter.recordFailure(
+            source: address, kid: key, nowMilliseconds: now)
+        if delay > 0 { self.metrics.delayedRefusals += 1 }
+        return .milliseconds(delay)
     }
 
     /// Counts and logs an exchange that is over.
     func exchangeEnded(
         _ record: ExchangeRecord, endpoint: Endpoint?, deployment: Deployment?,
-        head: MessageHead?, ids: RequestIDs, client: ClientConnection
+        head: MessageHead?, ids: RequestIDs, client: ClientConnection, origin: ClientOrigin?
     ) {
         let now = NIODeadline.now()
         self.metrics.exchangeEnded(record, endpoint: endpoint, deployment: deployment, now: now)
         guard self.accessLog != nil else { return }
         AccessLogLine(
             record: record, endpoint: endpoint, deployment: deployment, head: head, ids: ids,
-            client: client, end: now
+            client: client, origin: origin ?? client.origin, end: now
         ).write(to: &self.accessLines)
+        if self.accessLines.bytes.readableBytes > Self.accessLogBytes { self.flushAccessLog() }
+    }
+
+    /// Logs a handshake that did not lead to a connection, unless the client just went away.
+    private func handshakeFailed(_ error: any Error, _ client: IPAddress?) {
+        guard self.accessLog != nil, let error = error as? TLSError else { return }
+        switch error {
+        case .closedDuringHandshake, .handshakeTimeout(.firstByte): return
+        default: break
+        }
+        self.accessLines.refusedHandshake(error, ClientOrigin(client))
         if self.accessLines.bytes.readableBytes > Self.accessLogBytes { self.flushAccessLog() }
     }
 

@@ -19,8 +19,6 @@ internal import NIOCore
         unsafe nghttp2_session_callbacks_set_on_begin_headers_callback(
             callbacks, http2HeadersBegan)
         unsafe nghttp2_session_callbacks_set_on_header_callback(callbacks, http2FieldReceived)
-        unsafe nghttp2_session_callbacks_set_on_invalid_header_callback(
-            callbacks, http2FieldRefused)
         unsafe nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(
             callbacks, http2FrameRefused)
         unsafe nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
@@ -38,6 +36,8 @@ internal import NIOCore
         var options: OpaquePointer?
         unsafe nghttp2_option_new(&options)
         unsafe nghttp2_option_set_no_auto_window_update(options, 1)
+        // HTTP2HeadReader and the streams check what messages may be: they know most of it anyway.
+        unsafe nghttp2_option_set_no_http_messaging(options, 1)
         // nghttp2 passes over frames it does not know without a word; we want to count them.
         for type in UInt8(10)...UInt8.max {
             unsafe nghttp2_option_set_user_recv_extension_type(options, type)
@@ -96,14 +96,6 @@ private let http2FieldReceived: nghttp2_on_header_callback = {
     }
 }
 
-private let http2FieldRefused: nghttp2_on_invalid_header_callback = {
-    _, _, _, _, _, _, _, user in
-    unsafe withSession(user, otherwise: 0) { session in
-        session.owner?.fieldRefused()
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
-    }
-}
-
 private let http2FrameRefused: nghttp2_on_invalid_frame_recv_callback = { _, frame, _, user in
     guard let frame = unsafe frame else { return 0 }
     return unsafe withSession(user, otherwise: 0) { session in
@@ -148,6 +140,7 @@ private let http2FrameSent: nghttp2_on_frame_send_callback = { _, frame, user in
         let header = unsafe HTTP2FrameHeader(frame.pointee.hd)
         switch header.type {
         case HTTP2FrameType.data, HTTP2FrameType.headers:
+            session.hasSentMessage = true
             if header.endsStream { session.withStream(header.streamID) { $0.endSent() } }
         case HTTP2FrameType.reset:
             session.owner?.resetSent(

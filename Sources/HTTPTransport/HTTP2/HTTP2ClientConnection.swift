@@ -37,6 +37,8 @@ package final class HTTP2ClientConnection: ChannelInboundHandler {
     private var lastRead = NIODeadline.now()
     private var pingSent: NIODeadline?
     private var hasSettings = false
+    /// When the backend's certificate runs out.
+    private var end = NIODeadline.distantFuture
     /// Streams leased so far.
     private(set) var requests = 0
     /// Since when no stream is in use.
@@ -164,11 +166,12 @@ extension HTTP2ClientConnection {
         guard case .opening = self.phase else { return }
         self.phase = .open
         self.session.owner = self
-        self.session.announce(isServer: false)
+        self.session.announce(isServer: false, headBytes: self.limits.headBytes)
         self.output.schedule()
         self.timer.bind(to: self)
         self.lastRead = .now()
         self.timer.set(self.lastRead + Self.pingAfter)
+        self.end = .ofCertificate(self.tlsSession)
         self.pool.openingEnded(.success(self))
     }
 
@@ -235,7 +238,7 @@ extension HTTP2ClientConnection {
         if case .opening = self.phase {
             self.openingFailed(.tls("\(error)"))
         } else {
-            self.ended(.truncated)
+            self.ended(.ofTLS(error))
         }
         context.close(promise: nil)
     }
@@ -345,7 +348,9 @@ extension HTTP2ClientConnection: DeadlineOwner {
             self.session.ping()
             self.output.schedule()
         }
-        if self.streams.isEmpty, now - self.idleSince >= Self.idleTimeout { self.retire() }
+        if now > self.end || self.streams.isEmpty && now - self.idleSince >= Self.idleTimeout {
+            self.retire()
+        }
         self.timer.set(
             self.pingSent.map { $0 + Self.pingTimeout } ?? self.lastRead + Self.pingAfter)
     }

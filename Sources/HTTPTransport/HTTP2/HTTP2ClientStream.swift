@@ -35,6 +35,8 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
     private var isFirstOfConnection = false
     private let limits: HTTPLimits
     private var receivedBytes = 0
+    /// What content-length said of a body that may be there; nil if nothing.
+    private var announcedBytes: Int?
 
     init(connection: HTTP2ClientConnection, session: HTTP2Session, limits: HTTPLimits) {
         self.connection = connection
@@ -51,6 +53,7 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
         self.hasResponseBytes = false
         self.isFirstOfConnection = isFirst
         self.receivedBytes = 0
+        self.announcedBytes = nil
     }
 
     /// The stream is gone; the receiver hears of it if it still waits for something.
@@ -93,15 +96,16 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
         }
         guard let trailerHead else { return .malformed }
         return self.checked(
-            self.reader.receive(name, value, into: trailerHead, kind: .trailers))
+            self.reader.receive(name, value, into: trailerHead, kind: .responseTrailers))
     }
 
     override func fieldsEnded(endsStream: Bool) {
         self.hasResponseBytes = true
         if case .abandoned = self.reading { return }
         guard case .head = self.reading else {
-            if endsStream { self.end(trailers: self.trailerHead) }
-            return
+            // Trailers are the end (RFC 9113 8.1).
+            guard endsStream, self.reader.isWithinLimits else { return self.refuse() }
+            return self.end(trailers: self.trailerHead)
         }
         do throws(HTTP2HeadReader.Refusal) {
             try self.reader.finishResponse(
@@ -113,6 +117,7 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
         // 1xx answers are between us and the backend (RFC 9110 15.2).
         if self.head.status < 200 { return }
         self.reading = .body
+        self.announcedBytes = self.head.framing == .none ? nil : self.head.contentLength
         self.touch()
         let receiver = self.receiver
         receiver?.receiveResponseHead(self.head)
@@ -120,10 +125,12 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
     }
 
     override func receiveData(_ bytes: ByteBuffer) {
+        if case .head = self.reading { return self.refuse() }
         guard case .body = self.reading, let receiver else { return }
         self.receivedBytes += bytes.readableBytes
-        // nghttp2 compares with content-length; where there is no body by rule, we do.
-        guard self.head.framing != .none else { return self.refuse() }
+        guard self.head.framing != .none, self.receivedBytes <= self.announcedBytes ?? .max else {
+            return self.refuse()
+        }
         self.touch()
         receiver.receiveResponseBody(bytes)
         self.passedOn(bytes.readableBytes)
@@ -138,7 +145,9 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
 
     private func end(trailers: MessageHead?) {
         if case .abandoned = self.reading { return }
-        guard case .body = self.reading else { return self.refuse() }
+        guard case .body = self.reading,
+            self.receivedBytes == self.announcedBytes ?? self.receivedBytes
+        else { return self.refuse() }
         self.reading = .complete
         let id = self.id
         // Taken first: what it cancels now is only the rest of its request, which is done below.
@@ -166,6 +175,7 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
     /// What came is not HTTP: nothing more of this connection is trusted.
     private func refuse() {
         self.isMalformed = true
+        self.reading = .abandoned
         self.connection?.distrust()
         guard self.id != 0 else { return }
         self.session.reset(self.id, code: HTTP2ErrorCode.protocolError)
@@ -196,8 +206,8 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
         }
         self.writing = hasBody ? .body : .complete
         self.session.fields.withRequest(
-            head, isEncrypted: connection.isEncrypted, contentLength: contentLength,
-            strippedPrefixBytes: strippedPrefixBytes
+            head, for: self.session, isEncrypted: connection.isEncrypted,
+            contentLength: contentLength, strippedPrefixBytes: strippedPrefixBytes
         ) {
             self.id = self.session.submitRequest(self, hasBody: hasBody)
         }

@@ -1,7 +1,8 @@
 internal import CNghttp2
 internal import NIOCore
 
-/// The fields of one head on their way to nghttp2, which copies them and lowers the names' case.
+/// The fields of one head on their way to nghttp2, which copies values and such names as are only
+/// in the head, and lowers the case of these.
 ///
 /// One for a loop: filled, given to a session and forgotten within one call.
 @safe final class HTTP2Fields {
@@ -10,22 +11,31 @@ internal import NIOCore
     /// Bytes that stand in no head: digits, and paths put together.
     private let scratch: UnsafeMutablePointer<UInt8>
     private var scratchCount = 0
+    /// By ``FieldName``, what nghttp2 need not copy: its text in lower case, a literal; empty where
+    /// the head has the only text.
+    private let names: UnsafeMutablePointer<StaticString>
 
     init() {
         unsafe self.pairs = .allocate(capacity: Self.capacity)
         unsafe self.scratch = .allocate(capacity: Self.scratchBytes)
+        unsafe self.names = .allocate(capacity: FieldNameSet.capacity)
+        unsafe self.names.initialize(repeating: "", count: FieldNameSet.capacity)
+        for name in FieldName.allCases {
+            unsafe self.names[Int(name.rawValue)] = name.text ?? ""
+        }
     }
 
     deinit {
         unsafe self.pairs.deallocate()
         unsafe self.scratch.deallocate()
+        unsafe self.names.deallocate()
     }
 
     /// Fills in a response's head and gives it to `body` while the pointers hold.
     func withResponse(
-        _ head: MessageHead, contentLength: Int?, _ body: () -> Void
+        _ head: MessageHead, for session: HTTP2Session, contentLength: Int?, _ body: () -> Void
     ) {
-        self.withFields(of: head, except: .hopByHop) {
+        self.withFields(of: head, for: session, except: .hopByHop) {
             unsafe self.add(":status", self.decimal(head.status))
         } last: {
             if let contentLength {
@@ -37,12 +47,12 @@ internal import NIOCore
 
     /// Fills in a request's head and gives it to `body` while the pointers hold.
     func withRequest(
-        _ head: MessageHead, isEncrypted: Bool, contentLength: Int?, strippedPrefixBytes: Int,
-        _ body: () -> Void
+        _ head: MessageHead, for session: HTTP2Session, isEncrypted: Bool, contentLength: Int?,
+        strippedPrefixBytes: Int, _ body: () -> Void
     ) {
         let bytes = head.bytes
         unsafe bytes.withUnsafeReadableBytes { bytes in
-            self.withFields(of: head, except: Self.requestExceptions) {
+            self.withFields(of: head, for: session, except: Self.requestExceptions) {
                 unsafe self.add(":method", Self.bytes(head.method.name))
                 unsafe self.add(":scheme", Self.bytes(isEncrypted ? "https" : "http"))
                 if let host = head.index(of: .host) {
@@ -61,8 +71,8 @@ internal import NIOCore
     }
 
     /// Fills in trailers and gives them to `body` while the pointers hold.
-    func withTrailers(_ head: MessageHead, _ body: () -> Void) {
-        self.withFields(of: head, except: .hopByHop, first: {}, last: body)
+    func withTrailers(_ head: MessageHead, for session: HTTP2Session, _ body: () -> Void) {
+        self.withFields(of: head, for: session, except: .hopByHop, first: {}, last: body)
     }
 
     /// Fills in a head that is only a status.
@@ -80,10 +90,12 @@ internal import NIOCore
     }
 
     private func withFields(
-        of head: MessageHead, except excluded: FieldNameSet, first: () -> Void, last: () -> Void
+        of head: MessageHead, for session: HTTP2Session, except excluded: FieldNameSet,
+        first: () -> Void, last: () -> Void
     ) {
         self.count = 0
         self.scratchCount = 0
+        session.beginHead()
         first()
         let buffer = head.bytes
         unsafe buffer.withUnsafeReadableBytes { bytes in
@@ -93,10 +105,17 @@ internal import NIOCore
                 let field = fields[index]
                 if field.isHopByHop || excluded.contains(field.name) { continue }
                 guard self.count < Self.capacity - 1 else { break }
-                unsafe self.add(
-                    UnsafeRawBufferPointer(rebasing: bytes[field.nameRange]),
-                    UnsafeRawBufferPointer(rebasing: bytes[field.valueRange]),
-                    Self.unindexed.contains(field.name) ? .noIndex : .usual)
+                let isIndexed =
+                    !Self.unindexed.contains(field.name) || session.indexesName(field.name)
+                let value = unsafe UnsafeRawBufferPointer(rebasing: bytes[field.valueRange])
+                let name = unsafe self.names[Int(field.name.rawValue)]
+                if name.utf8CodeUnitCount > 0 {
+                    unsafe self.add(name, value, isIndexed ? .usual : .noIndex)
+                } else {
+                    unsafe self.add(
+                        UnsafeRawBufferPointer(rebasing: bytes[field.nameRange]), value,
+                        NGHTTP2_NV_FLAG_NONE)
+                }
             }
             last()
         }
@@ -130,15 +149,12 @@ internal import NIOCore
     }
 
     private func decimal(_ number: Int) -> UnsafeRawBufferPointer {
-        let start = self.scratchCount
-        var divisor = 1
-        while number / divisor >= 10 { divisor *= 10 }
-        while divisor > 0 {
-            self.append(ASCII.zero + UInt8(truncatingIfNeeded: number / divisor % 10))
-            divisor /= 10
-        }
-        return unsafe UnsafeRawBufferPointer(
-            start: self.scratch + start, count: self.scratchCount - start)
+        precondition(self.scratchCount <= Self.scratchBytes - 20, "a path longer than a head")
+        let start = unsafe self.scratch + self.scratchCount
+        var writer = unsafe ByteWriter(start, room: 20)
+        writer.append(decimal: number)
+        self.scratchCount += writer.count
+        return unsafe UnsafeRawBufferPointer(start: start, count: writer.count)
     }
 
     private func append(_ byte: UInt8) {
@@ -150,11 +166,14 @@ internal import NIOCore
     @unsafe private func add(
         _ name: StaticString, _ value: UnsafeRawBufferPointer, _ indexing: Indexing = .usual
     ) {
-        unsafe self.add(Self.bytes(name), value, indexing)
+        let indexing = indexing == .noIndex ? NGHTTP2_NV_FLAG_NO_INDEX.rawValue : 0
+        unsafe self.add(
+            Self.bytes(name), value,
+            nghttp2_nv_flag(NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue | indexing))
     }
 
     @unsafe private func add(
-        _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ indexing: Indexing
+        _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ flags: nghttp2_nv_flag
     ) {
         // nghttp2 takes pointers to what it may change and does not (nghttp2_nv).
         unsafe self.pairs[self.count] = unsafe nghttp2_nv(
@@ -163,7 +182,7 @@ internal import NIOCore
             value: UnsafeMutablePointer(
                 mutating: value.baseAddress?.assumingMemoryBound(to: UInt8.self)),
             namelen: name.count, valuelen: value.count,
-            flags: indexing == .noIndex ? UInt8(NGHTTP2_NV_FLAG_NO_INDEX.rawValue) : 0)
+            flags: UInt8(truncatingIfNeeded: flags.rawValue))
         self.count += 1
     }
 

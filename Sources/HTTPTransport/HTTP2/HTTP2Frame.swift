@@ -46,8 +46,6 @@ enum HTTP2Settings {
     static var streamWindow: Int32 { 65_536 }
     /// 1 MiB: of a connection's streams together; given back as it arrives, since each stream is bounded.
     static var connectionWindow: Int32 { 1_048_576 }
-    /// 64 KiB: a head as HPACK counts it, 32 bytes added to each field (RFC 9113 6.5.2).
-    static var headerListBytes: Int { 65_536 }
     /// 4 KiB: the memory of HPACK; its default (RFC 7541 4.2).
     static var headerTableBytes: Int { 4096 }
 }

@@ -2,8 +2,8 @@ internal import NIOCore
 
 /// Builds one ``MessageHead`` from the fields of a HEADERS frame, as strictly as the HTTP/1.1 parser.
 ///
-/// nghttp2 has checked the rest: names in lower case, bytes of values, pseudo-fields known, single and
-/// first, no connection fields, content-length against DATA (RFC 9113 8).
+/// All that RFC 9113, 8.2 and 8.3 ask of fields is checked here; nghttp2 is told not to
+/// (`nghttp2_option_set_no_http_messaging`). Lengths and the order of frames are the streams' to check.
 struct HTTP2HeadReader {
     /// What a field came to.
     enum Verdict {
@@ -32,29 +32,49 @@ struct HTTP2HeadReader {
     /// As HPACK counts (RFC 9113 6.5.2).
     private var listBytes = 0
     private var problem: HTTPError?
-    private var hasAuthority = false
+    private var seen = Seen()
     private var isAsterisk = false
+
+    /// What a head has had.
+    private struct Seen: OptionSet {
+        let rawValue: UInt8
+
+        static let path = Self(rawValue: 1)
+        static let method = Self(rawValue: 2)
+        static let scheme = Self(rawValue: 4)
+        static let authority = Self(rawValue: 8)
+        static let status = Self(rawValue: 16)
+        static let host = Self(rawValue: 32)
+        /// A field that is no pseudo-field: none of those may follow.
+        static let regular = Self(rawValue: 64)
+        /// The method is CONNECT, which goes without some.
+        static let connect = Self(rawValue: 128)
+    }
 
     init(limits: HTTPLimits, isEncrypted: Bool) {
         self.limits = limits
         self.isEncrypted = isEncrypted
-        self.maximumListBytes = max(limits.headBytes, HTTP2Settings.headerListBytes)
+        self.maximumListBytes = limits.headBytes
         self.floodBytes = 4 * self.maximumListBytes
     }
+
+    /// Whether what came so far is within the limits; trailers have no end that would say so.
+    var isWithinLimits: Bool { self.problem == nil }
 
     /// Starts another head.
     mutating func reset() {
         self.section = FieldSection(start: 0)
         self.listBytes = 0
         self.problem = nil
-        self.hasAuthority = false
+        self.seen = []
         self.isAsterisk = false
     }
 
-    /// Counts a field of trailers nobody wants.
+    /// Counts and checks a field of trailers nobody wants.
     mutating func skip(_ name: Span<UInt8>, _ value: Span<UInt8>) -> Verdict {
         self.listBytes += name.count + value.count + 32
-        return self.listBytes > self.floodBytes ? .flood : .taken
+        guard self.listBytes <= self.floodBytes else { return .flood }
+        return Self.known(name, value, kind: .requestTrailers) == nil ? .malformed : .taken
     }
 
     /// Takes one field; `kind` says which rules hold.
@@ -63,61 +83,94 @@ struct HTTP2HeadReader {
     ) -> Verdict {
         self.listBytes += name.count + value.count + 32
         guard self.listBytes <= self.floodBytes else { return .flood }
-        // Nothing more is stored of a head that will be refused.
-        guard self.problem == nil, !name.isEmpty else { return .taken }
-        guard self.listBytes <= self.maximumListBytes,
-            head.fields.count < self.limits.fieldCount,
-            name.count + value.count + 4 <= self.limits.fieldBytes
-        else {
-            self.problem = .fieldsTooLarge
-            return .taken
+        if self.listBytes > self.maximumListBytes || head.fields.count >= self.limits.fieldCount
+            || name.count + value.count + 4 > self.limits.fieldBytes
+        {
+            _ = self.refuse(.fieldsTooLarge)
         }
-        if name[0] == ASCII.colon {
-            return kind == .response
-                ? self.receiveStatus(name, value, into: head)
-                : self.receivePseudo(name, value, into: head)
+        if !name.isEmpty, name[0] == ASCII.colon {
+            guard !self.seen.contains(.regular), !value.isEmpty, value.isFieldValue else {
+                return .malformed
+            }
+            switch kind {
+            case .request: return self.receivePseudo(name, value, into: head)
+            case .response: return self.receiveStatus(name, value, into: head)
+            case .requestTrailers, .responseTrailers: return .malformed
+            }
         }
-        return self.receiveRegular(name, value, into: head, kind: kind)
+        guard let known = Self.known(name, value, kind: kind) else { return .malformed }
+        self.seen.insert(.regular)
+        return self.receiveRegular(known, name, value, into: head, kind: kind)
     }
+
+    /// What field this is; nil where its bytes are none, or it may not be in a message of HTTP/2
+    /// (RFC 9113 8.2.1 and 8.2.2).
+    @inline(__always)
+    private static func known(
+        _ name: Span<UInt8>, _ value: Span<UInt8>, kind: FieldSection.Kind
+    ) -> FieldName? {
+        guard !name.isEmpty, value.isFieldValue else { return nil }
+        let known = FieldName.classify(name, start: 0, length: name.count)
+        if FieldNameSet.exact.contains(known) {
+            // Its bytes are known but for the case.
+            guard name.isLowered else { return nil }
+        } else {
+            let allowed = ByteSet.lowerToken
+            for index in name.indices where !allowed.contains(name[index]) { return nil }
+        }
+        switch known {
+        case .connection, .keepAlive, .transferEncoding, .upgrade: return nil
+        case .proxy where name.isExactly("proxy-connection"): return nil
+        case .te where !value.isName("trailers", start: 0, length: value.count): return nil
+        // RFC 9110, 6.5.1: what frames or routes a message stands in its head.
+        case .contentLength where kind.isTrailers, .host where kind.isTrailers: return nil
+        default: return known
+        }
+    }
+
+    /// Notes a pseudo-field; false if it was there before.
+    private mutating func isFirst(_ field: Seen) -> Bool { self.seen.insert(field).inserted }
 
     private mutating func receivePseudo(
         _ name: Span<UInt8>, _ value: Span<UInt8>, into head: MessageHead
     ) -> Verdict {
-        // `:path`, `:method`, `:scheme`, `:authority`: nghttp2 lets no other through.
-        switch name.count {
-        case 5:
+        if name.isExactly(":path") {
+            guard self.isFirst(.path) else { return .malformed }
             if value.count == 1, value[0] == UInt8(ascii: "*") {
                 self.isAsterisk = true
                 return .taken
             }
-            guard !value.isEmpty, value[0] == ASCII.slash else { return .malformed }
+            guard value[0] == ASCII.slash else { return .malformed }
             guard value.count <= self.limits.requestLineBytes else {
-                self.problem = .targetTooLong
-                return .taken
+                return self.refuse(.targetTooLong)
             }
-            self.attempt { () throws(HTTPError) in try head.setTarget(value) }
-        case 7 where name[1] == UInt8(ascii: "m"):
-            self.attempt { () throws(HTTPError) in
+            return self.attempt(value) { () throws(HTTPError) in try head.setTarget(value) }
+        }
+        if name.isExactly(":method") {
+            guard self.isFirst(.method) else { return .malformed }
+            if value.isExactly("CONNECT") { self.seen.insert(.connect) }
+            return self.attempt(value) { () throws(HTTPError) in
                 head.method = try HTTPMethod(value, length: value.count)
             }
-        case 7:
+        }
+        if name.isExactly(":scheme") {
             // A listener has one scheme.
             let scheme: StaticString = self.isEncrypted ? "https" : "http"
-            guard value.isName(scheme, start: 0, length: value.count) else { return .malformed }
-        case 10:
-            self.hasAuthority = true
-            head.append(name: Self.host.span, value: value)
-            return self.noteHost(value, in: head)
-        default:
-            return .malformed
+            return self.isFirst(.scheme) && value.isName(scheme, start: 0, length: value.count)
+                ? .taken : .malformed
         }
-        return .taken
+        guard name.isExactly(":authority"), self.isFirst(.authority) else { return .malformed }
+        guard self.problem == nil else { return .taken }
+        head.append(name: Self.host.span, value: value, as: .host)
+        return self.noteHost(value, in: head)
     }
 
     private mutating func receiveStatus(
         _ name: Span<UInt8>, _ value: Span<UInt8>, into head: MessageHead
     ) -> Verdict {
-        guard value.count == 3 else { return .malformed }
+        guard name.isExactly(":status"), self.isFirst(.status), value.count == 3 else {
+            return .malformed
+        }
         var status = 0
         for index in 0..<3 {
             guard ASCII.isDigit(value[index]) else { return .malformed }
@@ -129,26 +182,35 @@ struct HTTP2HeadReader {
     }
 
     private mutating func receiveRegular(
-        _ name: Span<UInt8>, _ value: Span<UInt8>, into head: MessageHead, kind: FieldSection.Kind
+        _ known: FieldName, _ name: Span<UInt8>, _ value: Span<UInt8>, into head: MessageHead,
+        kind: FieldSection.Kind
     ) -> Verdict {
-        if kind == .request {
-            // nghttp2 lets tokens through; `_` could pass for `-` behind us.
-            let allowed = ByteSet.requestFieldName
-            for index in name.indices where !allowed.contains(name[index]) {
-                self.problem = .malformedField
-                return .taken
+        let isHost = known == .host && kind == .request
+        if isHost {
+            guard self.isFirst(.host) else { return .malformed }
+            if self.seen.contains(.authority), self.problem == nil {
+                return Self.isSame(value, as: head) ? .taken : .malformed
             }
         }
-        let isHost = name.isName("host", start: 0, length: name.count)
-        if isHost, self.hasAuthority, kind == .request {
-            return Self.isSame(value, as: head) ? .taken : .malformed
+        guard self.problem == nil else { return .taken }
+        // Fields with a meaning have none in trailers (RFC 9110, 6.5.1) and are left out.
+        if kind.isTrailers, known != .other { return .taken }
+        if kind == .request, !FieldNameSet.exact.contains(known) {
+            // A name of HTTP/2, but `_` could pass for `-` behind us.
+            let allowed = ByteSet.requestFieldName
+            for index in name.indices where !allowed.contains(name[index]) {
+                return self.refuse(.malformedField)
+            }
         }
-        guard let known = head.append(name: name, value: value) else {
-            self.problem = .fieldsTooLarge
-            return .taken
+        guard name.count <= UInt16.max, value.count <= UInt16.max else {
+            return self.refuse(.fieldsTooLarge)
         }
-        if isHost, kind == .request { return self.noteHost(value, in: head) }
-        if known != .other { self.note(known, value, in: head, kind: kind) }
+        head.append(name: name, value: value, as: known)
+        if isHost { return self.noteHost(value, in: head) }
+        if known != .other {
+            self.note(known, value, in: head, kind: kind)
+            if known == .contentLength, self.problem != nil { return .malformed }
+        }
         return .taken
     }
 
@@ -159,6 +221,8 @@ struct HTTP2HeadReader {
         _ head: MessageHead, endsStream: Bool
     ) throws(Refusal) {
         head.version = .http2
+        let length = self.section.contentLength ?? 0
+        guard self.hasPseudoFields, length == 0 || !endsStream else { throw .malformed }
         if let problem { throw .answer(problem) }
         guard self.section.hostIndex != nil else { throw .malformed }
         if self.isAsterisk {
@@ -168,10 +232,8 @@ struct HTTP2HeadReader {
             head.facts.targetRange = start..<(start + 1)
             head.facts.pathRange = start..<(start + 1)
         }
-        // A CONNECT has neither; the method has been refused then.
         guard !head.pathRange.isEmpty else { throw .malformed }
         guard !self.section.hasUnknownExpectation else { throw .answer(.unsupportedExpectation) }
-        let length = self.section.contentLength ?? 0
         guard length <= self.limits.bodyBytes else { throw .answer(.bodyTooLarge) }
         if length > 0, head.method == .get || head.method == .head {
             throw .answer(.unexpectedBody)
@@ -186,6 +248,17 @@ struct HTTP2HeadReader {
         }
     }
 
+    /// Whether a request has those it must have, and CONNECT not those it must not (RFC 9113 8.3.1
+    /// and 8.5).
+    private var hasPseudoFields: Bool {
+        if self.seen.contains(.connect) {
+            return self.seen.contains([.method, .authority])
+                && self.seen.isDisjoint(with: [.path, .scheme])
+        }
+        return self.seen.contains([.method, .path, .scheme])
+            && !self.seen.isDisjoint(with: [.authority, .host])
+    }
+
     /// Ends a response's head; `endsStream` where there is no body.
     ///
     /// - Throws: `.malformed`.
@@ -193,12 +266,16 @@ struct HTTP2HeadReader {
         _ head: MessageHead, endsStream: Bool, requestMethod: HTTPMethod
     ) throws(Refusal) {
         head.version = .http2
-        guard self.problem == nil, head.status > 0 else { throw .malformed }
+        guard self.problem == nil, self.seen.contains(.status) else { throw .malformed }
         let length = self.section.contentLength ?? 0
         head.contentLength = self.section.contentLength
         switch head.status {
-        case _ where endsStream || requestMethod == .head: head.framing = .none
+        case 100..<200 where endsStream: throw .malformed
         case 100..<200, 204, 304: head.framing = .none
+        case _ where requestMethod == .head: head.framing = .none
+        case _ where endsStream:
+            guard length == 0 else { throw .malformed }
+            head.framing = .none
         default: head.framing = length > 0 ? .length(length) : .chunked
         }
     }
@@ -223,12 +300,27 @@ struct HTTP2HeadReader {
         return .taken
     }
 
-    private mutating func attempt(_ body: () throws(HTTPError) -> Void) {
+    /// Tries what reads `value`, unless the head will be refused anyway.
+    private mutating func attempt(
+        _ value: Span<UInt8>, _ body: () throws(HTTPError) -> Void
+    ) -> Verdict {
+        guard self.problem == nil else { return .taken }
         do throws(HTTPError) {
             try body()
         } catch {
+            // Blanks and bytes that are no text are in neither a path nor a method.
+            for index in value.indices where !(0x21...0x7e).contains(value[index]) {
+                return .malformed
+            }
             self.problem = error
         }
+        return .taken
+    }
+
+    /// The head will be answered with `problem`; what follows of it is only checked.
+    private mutating func refuse(_ problem: HTTPError) -> Verdict {
+        self.problem = self.problem ?? problem
+        return .taken
     }
 
     private static func isSame(_ value: Span<UInt8>, as head: MessageHead) -> Bool {

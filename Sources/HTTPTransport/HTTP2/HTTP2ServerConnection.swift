@@ -127,7 +127,7 @@ extension HTTP2ServerConnection {
         self.output.context = context
         self.session.owner = self
         self.timer.bind(to: self)
-        self.session.announce(isServer: true)
+        self.session.announce(isServer: true, headBytes: self.limits.headBytes)
         self.output.schedule()
         self.timer.set(.now() + self.nextCheck)
     }
@@ -246,7 +246,10 @@ extension HTTP2ServerConnection: HTTP2SessionOwner {
             // Two are due: the client's own, and its acknowledgement of ours.
             self.settingsFrames += 1
             if self.settingsFrames > 2 { self.charge(.settings) }
-        case HTTP2FrameType.ping: self.charge(.ping)
+        case HTTP2FrameType.ping:
+            // One for each burst that was sent to it: that is how gRPC measures the bandwidth.
+            if !self.session.hasSentMessage { self.charge(.ping) }
+            self.session.hasSentMessage = false
         default: break
         }
         if self.highestStreamID > 0 { self.headBegan = nil }

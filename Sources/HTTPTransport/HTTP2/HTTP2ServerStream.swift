@@ -32,6 +32,8 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
     private var reading = Reading.head
     private var writing = Writing.complete
     private var continuePending = false
+    /// What content-length said of the body; nil if nothing.
+    private var announcedBytes: Int?
     /// Set once the answer is out and the request is not in.
     private var discarding: DiscardBudget?
     private var pace = Pace()
@@ -104,8 +106,8 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
 
     override func fieldsEnded(endsStream: Bool) {
         guard case .head = self.reading else {
-            if endsStream { self.dataEnded() }
-            return
+            // Trailers are the end (RFC 9113 8.1).
+            return endsStream ? self.dataEnded() : self.breakOff()
         }
         self.touch()
         do throws(HTTP2HeadReader.Refusal) {
@@ -115,6 +117,7 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
             return
         }
         self.reading = .body
+        self.announcedBytes = self.head.contentLength
         self.continuePending = self.head.expectsContinue
         self.makeReceiver().receiveRequestHead(self.head)
         if endsStream { self.dataEnded() }
@@ -125,6 +128,7 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
         self.requestBodyBytes += count
         if case .complete = self.writing { return self.discard(count) }
         guard case .body = self.reading else { return }
+        if let announcedBytes, self.requestBodyBytes > announcedBytes { return self.breakOff() }
         self.continuePending = false
         let isWithoutBody = self.head.method == .get || self.head.method == .head
         guard !isWithoutBody, self.requestBodyBytes <= self.limits.bodyBytes else {
@@ -143,12 +147,24 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
         case .head, .complete: return
         case .refused: self.reading = .complete
         case .body:
+            if let announcedBytes, self.requestBodyBytes != announcedBytes {
+                return self.breakOff()
+            }
             self.reading = .complete
             self.continuePending = false
             if case .complete = self.writing { return }
             self.touch()
             self.receiver?.receiveRequestEnd()
         }
+    }
+
+    /// The request is not what it said it would be (RFC 9113 8.1.1).
+    ///
+    /// The receiver hears of it when the stream has closed, at the end of the turn.
+    private func breakOff() {
+        self.reading = .refused
+        self.connection?.charge(.brokenStream, for: self)
+        self.session.reset(self.id, code: HTTP2ErrorCode.protocolError)
     }
 
     override func endSent() {
@@ -183,7 +199,7 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
             self.session.reset(self.id, code: HTTP2ErrorCode.protocolError)
         case .answer(let error):
             self.reading = endsStream ? .complete : .refused
-            self.makeReceiver().receiveBadRequest(error)
+            self.makeReceiver().receiveBadRequest(error, head: self.head)
         }
     }
 
@@ -219,7 +235,7 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
         case .chunked, .untilClose: break
         }
         self.writing = hasBody ? .body : .bodiless
-        self.session.fields.withResponse(head, contentLength: contentLength) {
+        self.session.fields.withResponse(head, for: self.session, contentLength: contentLength) {
             self.session.submitResponse(self, hasBody: hasBody)
         }
     }

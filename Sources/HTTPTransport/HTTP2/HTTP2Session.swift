@@ -48,6 +48,10 @@ protocol HTTP2SessionOwner: AnyObject {
     var owner: (any HTTP2SessionOwner)?
     /// Fields on their way to nghttp2.
     let fields: HTTP2Fields
+    /// Names that HPACK's table has for the sake of messages to come.
+    private var indexedNames: FieldNameSet = []
+    /// Wraps around.
+    private var headsSent: UInt16 = 0
     /// Bytes being read, of which body pieces are slices.
     var input = ByteBuffer()
     var inputStart: UnsafeRawPointer?
@@ -64,6 +68,8 @@ protocol HTTP2SessionOwner: AnyObject {
     private(set) var isOverdone = false
     /// Whether a callback asked to read no further.
     var isPaused = false
+    /// Whether HEADERS or DATA have left since this was last cleared.
+    var hasSentMessage = false
 
     /// A session at its very start; nil if memory is short.
     init?(isServer: Bool, loop: LoopContext) {
@@ -98,16 +104,19 @@ protocol HTTP2SessionOwner: AnyObject {
 
     /// Announces our settings and opens the connection's window.
     ///
+    /// `headBytes` is how long a head may be as HPACK counts it, 32 bytes added to each field (RFC 9113
+    /// 6.5.2).
+    ///
     /// A server's limit of streams is announced by the owner, in the bytes (``patchStreamLimit(in:)``):
     /// nghttp2 ends the connection over a stream too many, we refuse the stream.
-    func announce(isServer: Bool) {
+    func announce(isServer: Bool, headBytes: Int) {
         var entries = [
             nghttp2_settings_entry(
                 settings_id: 1, value: UInt32(HTTP2Settings.headerTableBytes)),
             nghttp2_settings_entry(
                 settings_id: 4, value: UInt32(HTTP2Settings.streamWindow)),
             nghttp2_settings_entry(
-                settings_id: 6, value: UInt32(HTTP2Settings.headerListBytes)),
+                settings_id: 6, value: UInt32(clamping: headBytes)),
         ]
         if isServer {
             entries.append(
@@ -180,6 +189,22 @@ protocol HTTP2SessionOwner: AnyObject {
     }
 
     // MARK: - Messages
+
+    /// Another head is put together.
+    func beginHead() {
+        self.headsSent &+= 1
+        // Others have pushed the names out of the table by now, or may have.
+        if self.headsSent & 1023 == 0 { self.indexedNames = [] }
+    }
+
+    /// Whether a field whose value does not come again gets a place in HPACK's table after all.
+    ///
+    /// The first one does, so that those after it refer to its name instead of spelling it.
+    func indexesName(_ name: FieldName) -> Bool {
+        guard !self.indexedNames.contains(name) else { return false }
+        self.indexedNames.insert(name)
+        return true
+    }
 
     /// Opens a stream with the request in ``fields``.
     ///

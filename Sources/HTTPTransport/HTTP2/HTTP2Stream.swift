@@ -123,7 +123,9 @@ package class HTTP2Stream {
         let count = min(limit, self.body.count)
         guard self.isBodyEnded, count == self.body.count else { return NextData(count: count) }
         guard self.hasTrailers, let trailers else { return NextData(count: count, isLast: true) }
-        self.session.fields.withTrailers(trailers) { self.session.submitTrailers(self) }
+        self.session.fields.withTrailers(trailers, for: self.session) {
+            self.session.submitTrailers(self)
+        }
         return NextData(count: count, isLast: true, hasTrailers: true)
     }
 

@@ -53,7 +53,16 @@ package struct VaultAddress: Sendable, Hashable {
     ///
     /// - Returns: nil if the id is not of a version of exactly that key of exactly this vault.
     package func version(of id: String, _ name: String) -> String? {
-        let prefix = "\(self)/keys/\(name)/"
+        self.version(of: id, under: "keys/\(name)")
+    }
+
+    /// The version in the id of a secret there, as ``version(of:_:)`` for keys.
+    func secretVersion(of id: String, _ name: String) -> String? {
+        self.version(of: id, under: "secrets/\(name)")
+    }
+
+    private func version(of id: String, under path: String) -> String? {
+        let prefix = "\(self)/\(path)/"
         guard id.hasPrefix(prefix) else { return nil }
         let version = String(id.dropFirst(prefix.count))
         return Self.isKeyVersion(version) ? version : nil

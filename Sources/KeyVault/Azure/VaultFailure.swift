@@ -1,9 +1,9 @@
 internal import Foundation
 internal import HTTPTransport
 
-/// What the answer of a key vault means for the key that was asked for.
+/// What the answer of a key vault means for the key or secret that was asked for.
 ///
-/// Only the vault's own error codes say that a key was taken away; whatever else stands between us
+/// Only the vault's own error codes say that one was taken away; whatever else stands between us
 /// and the vault can send a status.
 enum VaultFailure {
     /// The error that an answer stands for.
@@ -26,7 +26,7 @@ enum VaultFailure {
         case 401: return .unusable(reason: "it does not accept who we are (401)")
         case 403 where code == "Forbidden":
             return .revoked(self.state(error?.innererror?.code) ?? .forbidden)
-        case 404 where code == "KeyNotFound": return .revoked(.deleted)
+        case 404 where code == "KeyNotFound" || code == "SecretNotFound": return .revoked(.deleted)
         case 429:
             return .throttled(retryAfterMilliseconds: self.milliseconds(retryAfter) ?? 1000)
         case 408, 500..<600:
@@ -43,9 +43,9 @@ enum VaultFailure {
 
     private static func state(_ innerCode: String?) -> WrappingKeyState? {
         switch innerCode {
-        case "KeyDisabled": .disabled
-        case "KeyExpired": .expired
-        case "KeyNotYetValid": .notYetValid
+        case "KeyDisabled", "SecretDisabled": .disabled
+        case "KeyExpired", "SecretExpired": .expired
+        case "KeyNotYetValid", "SecretNotYetValid": .notYetValid
         default: nil
         }
     }

@@ -97,17 +97,23 @@ final class VaultQuestions: Sendable {
         let token = try await tokens.token(until: deadline)
         request.authorization = token?.authorization
         let (answer, challenge) = try await self.askOnce(request, isUnwrap, deadline)
-        let isRefused: Bool =
+        let isForbidden: Bool =
             switch answer {
             case .failure(.revoked(.forbidden)): true
-            default: challenge != nil
+            default: false
             }
-        guard isRefused else { return try answer.get() }
-        let fresh = try await tokens.replace(
-            token, challenge.flatMap { BearerChallenge($0) }, until: deadline)
-        guard let fresh, fresh !== token else { return try answer.get() }
-        request.authorization = fresh.authorization
-        return try await self.askOnce(request, isUnwrap, deadline).body.get()
+        guard isForbidden || challenge != nil else { return try answer.get() }
+        do throws(KeyVaultError) {
+            let fresh = try await tokens.replace(
+                token, challenge.flatMap { BearerChallenge($0) }, until: deadline)
+            guard let fresh, fresh !== token else { return try answer.get() }
+            request.authorization = fresh.authorization
+            return try await self.askOnce(request, isUnwrap, deadline).body.get()
+        } catch {
+            // The vault has said no: that another token cannot be tried makes it no less of one.
+            if isForbidden, error.isTransient { return try answer.get() }
+            throw error
+        }
     }
 
     private func askOnce(

@@ -26,7 +26,8 @@ package struct IdentityClient: Sendable {
     /// Gets the service a valid certificate, in whatever way is open to it.
     ///
     /// One that is valid stays as it is. One that has expired is renewed by proof of its key; where
-    /// there is none, or the vault refuses that, by the join token.
+    /// there is none, or the vault refuses that, by the join token. A token for other trust roots than
+    /// those that are known is tried in any case: the vault may have no other any more.
     ///
     /// - Parameter now: Unix time in seconds.
     /// - Returns: The certificate.
@@ -37,7 +38,13 @@ package struct IdentityClient: Sendable {
         guard let present = try self.folder.certificate(),
             try self.ofOwn(present)
         else { return try await self.join() }
-        if present.isValid(at: now) { return present }
+        if present.isValid(at: now) {
+            // What lies there may as well be the token of the first join, from before a rotation.
+            guard self.hasTokenForOtherRoots, let joined = try? await self.join() else {
+                return present
+            }
+            return joined
+        }
         do throws(KeyVaultError) {
             return try await self.rejoin(now: now)
         } catch .unusable(let reason) {
@@ -45,7 +52,31 @@ package struct IdentityClient: Sendable {
                 throw .unusable(reason: reason)
             }
             return try await self.join()
+        } catch {
+            return try await self.join(after: error)
         }
+    }
+
+    /// Gets a certificate by the join token if that is for other trust roots than those that are known:
+    /// the vault cannot prove itself by any of these.
+    ///
+    /// - Parameter error: What asking by the present certificate came to.
+    /// - Returns: The certificate.
+    /// - Throws: `error` if there is no such token, or no vault that it is for.
+    func join(after error: KeyVaultError) async throws(KeyVaultError) -> Certificate {
+        guard self.hasTokenForOtherRoots else { throw error }
+        do throws(KeyVaultError) {
+            return try await self.join()
+        } catch .unavailable {
+            throw error
+        }
+    }
+
+    private var hasTokenForOtherRoots: Bool {
+        guard let tokenPath, let token = try? JoinToken(path: tokenPath),
+            let known = try? self.folder.trustRoots()
+        else { return false }
+        return Set(token.trustRoots).isDisjoint(with: known.map(\.fingerprint.hexadecimal))
     }
 
     /// Gets the first certificate by the join token.
@@ -127,20 +158,29 @@ package struct IdentityClient: Sendable {
             minimumVersion: .tls13)
     }
 
-    /// The vault's deny list, as soon as it is another than the one with `tag`, or after a while.
-    func denyList(otherThan tag: String) async throws(KeyVaultError) -> DenyList {
+    /// The vault, and how it is reached under the present certificate.
+    func ownVault() throws(KeyVaultError) -> (VaultAddress, TLSClientConfiguration) {
         let vault = try self.vault()
+        guard let address = VaultAddress(vault.vaultURL) else {
+            throw .unusable(reason: "\"\(vault.vaultURL)\" is not the https URL of a vault")
+        }
         var tls = self.tls(vault)
         tls.identity = TLSCertificateFiles(chain: self.folder.chain, key: self.folder.key)
-        return try await Self.denyList(otherThan: tag, at: vault.vaultURL, tls)
+        return (address, tls)
+    }
+
+    /// The vault's deny list.
+    func denyList() async throws(KeyVaultError) -> DenyList {
+        let (vault, tls) = try self.ownVault()
+        return try await Self.denyList(at: "\(vault)", tls)
     }
 
     /// The same of the vault at `url`, which any service of the trust domain may ask.
     static func denyList(
-        otherThan tag: String, at url: String, _ tls: TLSClientConfiguration
+        at url: String, _ tls: TLSClientConfiguration
     ) async throws(KeyVaultError) -> DenyList {
         let (url, fetch) = try Self.fetch(
-            url, "/identities/denied?tag=\(tag)", tls, timeout: Self.denyListTimeout)
+            url, "/identities/denied", tls, timeout: Self.denyListTimeout)
         let answer = try await Self.answer(to: fetch, url)
         guard answer.status == 200, let list = DenyList(json: answer.body) else {
             throw .unavailable(reason: "\(url): no deny list, but \(answer.status)")
@@ -203,8 +243,8 @@ package struct IdentityClient: Sendable {
     }
 
     private static let timeout = TimeAmount.seconds(10)
-    /// 30 s: the vault lets a question wait for 20.
-    private static let denyListTimeout = TimeAmount.seconds(30)
+    /// 4 s: a denial is to be in force within five.
+    private static let denyListTimeout = TimeAmount.seconds(4)
 
     /// 64 KiB: certificates of 1 KiB, few of them.
     private static let maximumAnswerBytes = 65_536

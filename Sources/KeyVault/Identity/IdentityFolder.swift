@@ -51,6 +51,14 @@ package struct IdentityFolder: Sendable, Hashable {
         }
     }
 
+    /// The trust roots that are known.
+    func trustRoots() throws(KeyVaultError) -> [Certificate] {
+        try Self.reading { () throws(CryptographyError) in
+            try Certificate.chain(
+                pem: WholeFile.read(self.trustBundle, maximum: Self.maximumBytes))
+        }
+    }
+
     /// The private key of the certificate in use, PEM.
     func privateKey() throws(KeyVaultError) -> SecretBytes {
         try Self.reading { () throws(CryptographyError) in

@@ -33,7 +33,8 @@ package final class IdentityKeeper: Sendable {
 
     /// Returns once a valid certificate is in the folder.
     ///
-    /// - Parameter patience: How long a vault that cannot be reached is asked again.
+    /// - Parameter patience: How long a vault is asked again that cannot be reached, or wants to be left
+    ///   alone: that may be for what another service on the same host does.
     /// - Throws: `.unusable` at once, and what the last attempt failed with after `patience`.
     package func start(patience: Duration = .seconds(60)) async throws(KeyVaultError) {
         let end = ContinuousClock.now + patience
@@ -46,8 +47,7 @@ package final class IdentityKeeper: Sendable {
                 failures += 1
                 let pause = RenewalSchedule.pause(
                     afterFailures: failures, jitter: .random(in: 0..<1))
-                guard case .unavailable = error, ContinuousClock.now + pause < end,
-                    !Task.isCancelled
+                guard error.isOfThisMoment, ContinuousClock.now + pause < end, !Task.isCancelled
                 else { throw error }
                 self.onEvent(.failed(error, retryAfter: pause))
                 try? await Task.sleep(for: pause)
@@ -85,7 +85,11 @@ package final class IdentityKeeper: Sendable {
         guard let present = try self.client.folder.certificate(), present.isValid(at: now) else {
             return try await self.client.ensure(now: now)
         }
-        return try await self.client.renew()
+        do throws(KeyVaultError) {
+            return try await self.client.renew()
+        } catch {
+            return try await self.client.join(after: error)
+        }
     }
 
     /// Waits until it is time for the next attempt, or somebody asks for one.
@@ -112,6 +116,16 @@ package final class IdentityKeeper: Sendable {
             timer?.cancel()
         }
         self.waiting.withLock { $0 = Waiting() }
+    }
+}
+
+extension KeyVaultError {
+    /// Whether the same question may be answered in a moment.
+    fileprivate var isOfThisMoment: Bool {
+        switch self {
+        case .unavailable, .throttled: true
+        default: false
+        }
     }
 }
 

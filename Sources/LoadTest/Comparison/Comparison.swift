@@ -58,16 +58,24 @@ package struct Comparison: Sendable, Codable, Equatable {
     ///   - expectations: What each run must keep.
     ///   - isInterrupted: Ends the comparison with the rounds it has.
     ///   - observe: Told of each round.
-    /// - Returns: The rounds, as far as there are, without the environment.
-    /// - Throws: ``LoadError`` if a run cannot be begun.
+    /// - Returns: The rounds, as far as there are, without the environment; and what kept further ones from
+    ///   being, if something did.
+    /// - Throws: ``LoadError`` if the first round cannot be.
     package static func run(
         _ first: LoadPlan, _ second: LoadPlan, rounds: Int, _ expectations: Expectations,
         isInterrupted: @escaping @Sendable () -> Bool, observe: (Round) -> Void
-    ) async throws -> Comparison {
+    ) async throws -> (found: Comparison, failure: (any Error)?) {
         var comparison = Comparison()
         for number in 1...rounds where !isInterrupted() {
-            let a = try await LoadRun.run(first, isInterrupted: isInterrupted)
-            let b = try await LoadRun.run(second, isInterrupted: isInterrupted)
+            let a: LoadReport
+            let b: LoadReport
+            do {
+                a = try await LoadRun.run(first, isInterrupted: isInterrupted)
+                b = try await LoadRun.run(second, isInterrupted: isInterrupted)
+            } catch {
+                guard !comparison.rounds.isEmpty else { throw error }
+                return (comparison, error)
+            }
             if a.isInterrupted || b.isInterrupted { break }
             comparison.a = a.plan
             comparison.b = b.plan
@@ -80,8 +88,11 @@ package struct Comparison: Sendable, Codable, Equatable {
                 }
             }
             observe(round)
+            if let failure = a.sessionFileFailure ?? b.sessionFileFailure {
+                return (comparison, LoadError.environment(failure))
+            }
         }
-        return comparison
+        return (comparison, nil)
     }
 
     /// The differences of what was measured in every round.
@@ -126,6 +137,7 @@ package struct Comparison: Sendable, Codable, Equatable {
             }
             lines.append(line)
         }
+        if let floor = self.environment?.floorText { lines.append(floor) }
         lines += self.broken.map { "NOT KEPT  \($0)" }
         return lines.map { $0 + "\n" }.joined()
     }

@@ -34,12 +34,13 @@ package struct FindMaximum: Sendable, Codable, Equatable {
     ///   - expectations: What a rate must keep.
     ///   - isInterrupted: Ends the search with what it has.
     ///   - observe: Told of each trial.
-    /// - Returns: What was found, as far as it came, without the environment.
-    /// - Throws: ``LoadError`` if a trial cannot be begun.
+    /// - Returns: What was found, as far as it came, without the environment; and what ended the search
+    ///   before its time, if something did.
+    /// - Throws: ``LoadError`` if the first trial cannot be begun.
     package static func run(
         _ plan: LoadPlan, _ expectations: Expectations,
         isInterrupted: @escaping @Sendable () -> Bool, observe: (Trial) -> Void
-    ) async throws -> FindMaximum {
+    ) async throws -> (found: FindMaximum, failure: (any Error)?) {
         guard case .open(let profile, let arrivals) = plan.model, profile.segments.count == 1,
             let first = profile.segments.first, first.from == first.to
         else { throw LoadError.usage("--find-max begins at one rate: --rate N, in an open loop") }
@@ -48,7 +49,13 @@ package struct FindMaximum: Sendable, Codable, Equatable {
         while let rate = search.next, !isInterrupted() {
             var trial = plan
             trial.model = .open(RateProfile(constant: rate, seconds: first.seconds), arrivals)
-            let report = try await LoadRun.run(trial, isInterrupted: isInterrupted)
+            let report: LoadReport
+            do {
+                report = try await LoadRun.run(trial, isInterrupted: isInterrupted)
+            } catch {
+                guard !result.trials.isEmpty else { throw error }
+                return (result, error)
+            }
             if report.isInterrupted { break }
             if result.plan == nil { result.plan = report.plan }
             let verdicts = expectations.judge(report)
@@ -61,9 +68,12 @@ package struct FindMaximum: Sendable, Codable, Equatable {
             observe(found)
             if broken != nil { result.isLimitedByTester = verdicts.first?.isKept == false }
             search.record(isHeld: broken == nil)
+            result.maximum = search.held
+            if let failure = report.sessionFileFailure {
+                return (result, LoadError.environment(failure))
+            }
         }
-        result.maximum = search.held
-        return result
+        return (result, nil)
     }
 
     /// A line a trial and the answer.
@@ -77,6 +87,7 @@ package struct FindMaximum: Sendable, Codable, Equatable {
         } else {
             lines.append("no rate keeps it")
         }
+        if let floor = self.environment?.floorText { lines.append(floor) }
         return lines.map { $0 + "\n" }.joined()
     }
 

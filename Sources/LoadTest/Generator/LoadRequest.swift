@@ -1,5 +1,6 @@
 internal import HTTPTransport
 internal import NIOCore
+internal import TLS
 
 /// One request of a load test, from the time it is due to the end of its answer; used again and
 /// again.
@@ -148,6 +149,10 @@ final class LoadRequest: ResponseReceiver {
     func responseReadComplete() {}
 
     func responseFailed(_ error: StreamError) {
+        if case .alert(let number) = error {
+            let text = ConnectionFailure.text(TLSError.alertReceived(number))
+            self.worker.tally.connectionFailures.count(text)
+        }
         self.end(.failed(FailureKind(error)), now: .now())
     }
 

@@ -78,8 +78,11 @@ package enum LoadRun {
             report.windows = LoadReport.Windows(window, windows.finish().points)
         }
         report.marks = await marks.finish()
-        if let file = SessionFile(plan) {
-            try file.store(Array(outcomes.map(\.sessions).joined()))
+        do throws(LoadError) {
+            try SessionFile(plan)?.store(Array(outcomes.map(\.sessions).joined()))
+        } catch {
+            // What was found is not lost for that.
+            report.sessionFileFailure = error.description
         }
         return report
     }

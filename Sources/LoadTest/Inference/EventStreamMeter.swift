@@ -71,7 +71,9 @@ struct EventStreamMeter {
         if let stamp = Self.number(after: Self.stamp, in: data) {
             note(.age(now - .uptimeNanoseconds(UInt64(stamp))))
         }
-        if let tokens = Self.number(after: Self.completionTokens, in: data) {
+        if let tokens = Self.number(after: Self.completionTokens, in: data),
+            tokens <= Self.mostTokens
+        {
             self.reportedTokens = tokens
         }
         guard Self.hasText(data) else { return }
@@ -108,6 +110,8 @@ struct EventStreamMeter {
     private static let text = Array(#""text""#.utf8)
     private static let completionTokens = Array(#""completion_tokens""#.utf8)
     private static let stamp = Array(#""stamp_ns""#.utf8)
+    /// A thousand million: whoever says more is not counting, and sums of it would not fit.
+    private static let mostTokens = 1_000_000_000
     /// 1 MiB: a longer event is not read to its end.
     private static let maximumLine = 1_048_576
 }

@@ -2,7 +2,7 @@ package import NIOCore
 
 /// How long the built-in model takes, so that load tests have something of known speed to measure.
 package struct ModelBehaviour: Sendable {
-    /// From a request's first byte to its answer, or its first token.
+    /// From a request's first byte until its answer has been written, or its first token.
     package var latency = TimeAmount.zero
     /// Whether it also answers as an OpenAI-compatible server does, token by token.
     package var hasTokenStream = false

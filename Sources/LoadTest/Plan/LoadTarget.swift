@@ -1,4 +1,5 @@
 package import HTTPTransport
+internal import NIOCore
 
 /// What is asked: a URL, and where it really leads.
 package struct LoadTarget: Sendable, Equatable {
@@ -71,8 +72,10 @@ package struct LoadTarget: Sendable, Equatable {
     /// Whether what is sent stays on this machine.
     var isLocal: Bool {
         switch self.address {
-        case .host(let host, _): host == "localhost" || host == "::1" || host.hasPrefix("127.")
-        case .unix: true
+        case .host("localhost", _), .host("::1", _), .unix: true
+        // Names may begin like that too.
+        case .host(let host, let port):
+            host.hasPrefix("127.") && (try? SocketAddress(ipAddress: host, port: port)) != nil
         }
     }
 

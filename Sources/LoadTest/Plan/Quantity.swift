@@ -16,11 +16,13 @@ package enum Quantity {
         return nil
     }
 
-    /// A number of bytes: `512`, `64k`, `10M`, in powers of 1024; nil if it is none.
+    /// A number of bytes: `512`, `64k`, `10M`, in powers of 1024, at most 10^15; nil if it is none.
     package static func bytes(_ text: some StringProtocol) -> Int? {
         let units: [(String, Double)] = [("k", 1024), ("M", 1_048_576), ("G", 1_073_741_824)]
         for (unit, factor) in units where text.hasSuffix(unit) {
-            return Self.number(text.dropLast(1)).map { Int($0 * factor) }
+            guard let number = Self.number(text.dropLast(1)), number * factor <= Self.mostBytes
+            else { return nil }
+            return Int(number * factor)
         }
         return Self.number(text).map { Int($0) }
     }
@@ -102,4 +104,6 @@ package enum Quantity {
 
     /// A week: longer than anybody tests, and far from what 64 bits of nanoseconds hold.
     private static let longest = 604_800e9
+    /// A petabyte: more than anybody sends, and far from what 64 bits hold.
+    private static let mostBytes = 1e15
 }

@@ -45,6 +45,10 @@ enum HTMLReportScript {
             if (number >= size) return digits(number / size) + " " + unit;
           return number + " B";
         }
+        function ending(mark) {
+          if (mark.wasEnded) return "ended, for it went on after the run";
+          return mark.exitCode === undefined ? "could not be started" : `exit ${mark.exitCode}`;
+        }
         function percentile(distribution, wanted) {
           const found = distribution && distribution.percentiles.find(p => p.percentile === wanted);
           return found ? found.value : undefined;
@@ -79,7 +83,7 @@ enum HTMLReportScript {
           for (const tick of x.ticks)
             drawing.append(element("text", { x: px(tick), y: height - 8, "text-anchor": "middle" }, x.text(tick)));
           for (const mark of marks || []) {
-            const title = element("title", {}, `${mark.command} (exit ${mark.exitCode})`);
+            const title = element("title", {}, `${mark.command} (${ending(mark)})`);
             const end = Math.max(px(mark.end), px(mark.begin) + 1.5);
             drawing.append(element("rect", { x: px(mark.begin), y: top, width: end - px(mark.begin),
               height: height - top - bottom, fill: "var(--violet)", opacity: 0.28 }, title));
@@ -204,7 +208,7 @@ enum HTMLReportScript {
         const add = (name, value) => { if (value !== undefined && value !== null && value !== "") rows.push(element("tr", {}, element("td", {}, name), element("td", { class: "wide" }, value))); };
         add("statuses", Object.entries(report.statuses).map(([s, n]) => `${s}: ${whole(n)}`).join(", "));
         add("errors", Object.entries(report.failures).map(([s, n]) => `${s}: ${whole(n)}`).join(", "));
-        for (const mark of report.marks) add(`at ${digits(mark.begin)} s`, element("code", {}, `${mark.command} (exit ${mark.exitCode}, at ${digits(mark.end)} s)`));
+        for (const mark of report.marks) add(`at ${digits(mark.begin)} s`, element("code", {}, `${mark.command} (${ending(mark)}, at ${digits(mark.end)} s)`));
         add("bodies", `${bytes(report.bytes.bodiesSent)} out, ${bytes(report.bytes.bodiesReceived)} in`);
         if (report.bytes.wireSent) add("on the wire", `${bytes(report.bytes.wireSent)} out, ${bytes(report.bytes.wireReceived)} in`);
         add("tester", `${digits(report.generator.processorSeconds)} s of processor time, ${whole(report.generator.requestsPerProcessorSecond)} requests a processor-second`);
@@ -214,6 +218,12 @@ enum HTMLReportScript {
           add("begun", environment.started);
           add("machine", `${environment.system}, ${environment.processors} processors`);
           add("program", `scoregate ${environment.version}, ${environment.openSSL}`);
+          if (environment.floor) {
+            const at = (percentile) =>
+              environment.floor.percentiles.find((row) => row.percentile === percentile)?.value;
+            add("tester's floor", `p50 ${time(at(50))}, p99 ${time(at(99))}: latency of a model in the `
+              + "tester itself, without TLS");
+          }
         }
         main.append(panel("Run and environment", element("table", {}, rows)));
 

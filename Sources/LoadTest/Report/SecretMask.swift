@@ -14,7 +14,15 @@ package enum SecretMask {
             }
             isHeader = argument == "--header" || argument == "-H"
         }
-        return masked.map(Self.quoted).joined(separator: " ")
+        return masked.map { Self.quoted(Self.text($0)) }.joined(separator: " ")
+    }
+
+    /// A text, such as a command or a body, in which bearer tokens and endpoint keys are masked.
+    package static func text(_ text: String) -> String {
+        text.replacing(#/sgk1[ps]_[A-Za-z0-9_\-]+/#, with: Self.mask)
+            .replacing(#/((?i)bearer)(\s+)[A-Za-z0-9._~+\/=\-]+/#) { match in
+                "\(match.1)\(match.2)\(Self.mask)"
+            }
     }
 
     /// A URL, its query's values masked where their names are of secrets.

@@ -161,8 +161,12 @@ package struct SummaryText {
             "tester      \(Quantity.text(generator.processorSeconds)) s of processor time, "
                 + "\(Quantity.text(generator.requestsPerProcessorSecond)) requests a processor-second"
         ]
+        if let floor = self.report.environment?.floorText { lines.append(floor) }
         for mark in self.report.marks {
-            let end = mark.exitCode.map { "exit \($0)" } ?? "could not be started"
+            let end =
+                mark.wasEnded
+                ? "ended, for it went on after the run,"
+                : mark.exitCode.map { "exit \($0)" } ?? "could not be started"
             lines.append(
                 "at \(Quantity.text(mark.begin, digits: 2)) s  \(mark.command): \(end) "
                     + "at \(Quantity.text(mark.end, digits: 2)) s")

@@ -39,7 +39,7 @@ package enum FailureKind: Int, Sendable, CaseIterable {
         case .closed, .truncated: self = .closed
         case .malformed: self = .malformed
         case .tooSlow: self = .timeout
-        case .tls: self = .tls
+        case .tls, .alert: self = .tls
         case .unreachable: self = .connect
         case .exhausted: self = .notSent
         case .refused: self = .refused

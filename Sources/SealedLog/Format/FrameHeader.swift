@@ -57,7 +57,8 @@ package struct FrameHeader: Equatable, Sendable {
     package var index: UInt64
     /// The number of the first entry; in a continuation, of the entry that goes on.
     ///
-    /// In a frame without entries, the number the next one will have.
+    /// In a frame without entries, the number the next one will have; a gap frame may have that of the
+    /// first loss instead.
     package var firstSequence: UInt64
     /// How many entries begin in the frame.
     package var entries: UInt32
@@ -132,7 +133,7 @@ extension FrameHeader {
     }
 
     /// The number that the next frame's header must have, as far as this header tells: a gap frame
-    /// skips as many more as its payload says.
+    /// that has the number of the first loss skips as many more as its payload says.
     package var nextSequence: UInt64 {
         self.firstSequence &+ UInt64(self.entries)
             &+ (self.flags.contains(.continuation) ? 1 : 0)

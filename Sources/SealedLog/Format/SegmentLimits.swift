@@ -2,6 +2,8 @@
 package enum SegmentLimits {
     /// 2^20 frames: far below what one key may seal, and a bound on what a reader walks.
     package static let frames: UInt64 = 1 << 20
+    /// 2^48 segments a stream: one each millisecond for 8,900 years, and nowhere near where numbers end.
+    package static let segments: UInt64 = 1 << 48
     /// 256 MiB: a reader checks it in a fraction of a second, and a failure costs no more.
     package static let bytes = 256 << 20
     /// 15 minutes, in nanoseconds: what a thief of memory can open goes no further back.

@@ -50,6 +50,9 @@ package final class SegmentCiphers {
             salt: salt, information: (Self.commitmentLabel + header).rawSpan, with: self.hkdf)
     }
 
+    /// Whether there is a segment's key.
+    var hasKey: Bool { self.cipher != nil }
+
     /// Wipes the segment's key.
     func forgetKey() {
         self.cipher = nil

@@ -12,14 +12,16 @@ package struct SegmentScan: Equatable, Sendable {
     /// Whether no frame but those that name other segments is whole: then it is not sure that all of
     /// those are there, for what comes after them is written once they are durable.
     package let hasNamesOnly: Bool
+    /// Whether the chain has had the head that was asked about.
+    package let isAnchored: Bool
     /// Frames that are whole, bytes up to their end, the chain's head after them, what follows.
     package let found: RecoveryPayload
     /// The number the next entry has, as far as frame headers tell; nil where no frame is whole.
     package let nextSequence: UInt64?
 
-    /// Scans the file of a segment.
+    /// Scans the file of a segment, and looks for a chain head it may have had.
     package init(
-        _ name: SegmentName, of streamID: LogIdentifier, in folder: String,
+        _ name: SegmentName, of streamID: LogIdentifier, in folder: String, _ head: ChainHead?,
         _ ciphers: SegmentCiphers, _ files: any LogFileSystem
     ) throws(SealedLogError) {
         self.name = name
@@ -28,9 +30,12 @@ package struct SegmentScan: Equatable, Sendable {
         var isFinal = false
         var isEnd = false
         var hasNamesOnly = true
+        var isAnchored = head != nil && reader?.head == head
         while let reader, !isEnd {
             switch try reader.next() {
-            case .frame(let frame): hasNamesOnly = hasNamesOnly && frame.type == .recovery
+            case .frame(let frame):
+                hasNamesOnly = hasNamesOnly && frame.type == .recovery
+                isAnchored = isAnchored || reader.head == head
             case .end(let fault):
                 isFinal = fault == nil
                 isEnd = true
@@ -39,6 +44,7 @@ package struct SegmentScan: Equatable, Sendable {
         let validBytes = reader?.validBytes ?? 0
         self.isFinal = isFinal
         self.hasNamesOnly = hasNamesOnly
+        self.isAnchored = isAnchored
         self.nextSequence = reader?.nextSequence
         self.found = RecoveryPayload(
             segmentID: name.segmentID, frames: reader?.frames ?? 0,

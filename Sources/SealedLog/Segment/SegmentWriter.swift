@@ -29,6 +29,10 @@ package final class SegmentWriter {
     private var plaintextBytes: UInt64 = 0
     private var times: ClosedRange<UInt64>?
     private var isOpen = true
+    /// The last frames, sealed and not written; nil unless they are sealed apart.
+    private var sealedEnd: [[UInt8]]?
+    /// Where the segment stands before its final frame, where that is sealed apart.
+    private var positionBeforeFinal: (frames: UInt64, bytes: Int, head: ChainHead)?
     private var padded: [UInt8] = []
     private var frame: [UInt8]
 
@@ -133,7 +137,9 @@ package final class SegmentWriter {
 
     /// Seals and writes a count of lost entries.
     package func append(_ gap: GapPayload) throws(SealedLogError) {
-        try self.append(.gap, gap.encoded.rawSpan, [], firstSequence: gap.firstSequence)
+        // Whoever scans without a key after a kill learns from the header alone where to go on.
+        try self.append(
+            .gap, gap.encoded.rawSpan, [], firstSequence: gap.firstSequence + gap.entries)
     }
 
     /// Returns once all that was written outlives a loss of power.
@@ -162,13 +168,66 @@ package final class SegmentWriter {
         _ reason: FinalPayload.Reason, nextSequence: UInt64
     ) throws(SealedLogError) {
         precondition(self.durable.frames == self.frames, "a segment is prepared for its end")
+        try self.appendFinal(self.final(reason), nextSequence: nextSequence)
+        try self.close()
+    }
+
+    /// Writes nothing any more that is appended, so that the key can be wiped before the disk is waited
+    /// for; ``writeSealedEnd()`` does.
+    package func holdEnd() { self.sealedEnd = [] }
+
+    /// Seals the last frames after ``holdEnd()``; nothing may be appended after them.
+    package func sealEnd(
+        _ reason: FinalPayload.Reason, nextSequence: UInt64
+    ) throws(SealedLogError) {
+        if !self.index.frames.isEmpty { try self.appendIndex(nextSequence: nextSequence) }
+        self.positionBeforeFinal = (self.frames, self.bytes, self.head)
+        try self.appendFinal(self.final(reason), nextSequence: nextSequence)
+    }
+
+    /// Writes what ``sealEnd(_:nextSequence:)`` sealed before the final frame, and returns once all that
+    /// was written is durable.
+    ///
+    /// - Throws: `.file`; `.revoked` if nothing was sealed. The segment is then closed as it is.
+    package func writeSealedEnd() throws(SealedLogError) {
+        guard self.isOpen, let frames = self.sealedEnd, let position = self.positionBeforeFinal
+        else { throw .revoked }
+        do throws(SealedLogError) {
+            for frame in frames.dropLast() {
+                try self.files.append(frame.rawSpan, to: self.file)
+            }
+            try self.files.synchronize(self.file)
+        } catch {
+            self.abandon()
+            throw error
+        }
+        self.durable = position
+    }
+
+    /// Writes the final frame that was sealed, after ``writeSealedEnd()``, and makes the file durable and
+    /// read-only.
+    package func writeSealedFinal() throws(SealedLogError) {
+        guard let frame = self.sealedEnd?.last else { throw .revoked }
+        do throws(SealedLogError) {
+            try self.files.append(frame.rawSpan, to: self.file)
+        } catch {
+            self.abandon()
+            throw error
+        }
+        try self.close()
+    }
+
+    private func final(_ reason: FinalPayload.Reason) -> FinalPayload {
         let times = self.times ?? 0...0
-        try self.appendFinal(
-            FinalPayload(
-                frames: self.frames, entries: self.entries, plaintextBytes: self.plaintextBytes,
-                firstMilliseconds: times.lowerBound / 1_000_000,
-                lastMilliseconds: times.upperBound / 1_000_000, head: self.head,
-                reason: reason.rawValue), nextSequence: nextSequence)
+        return FinalPayload(
+            frames: self.frames, entries: self.entries, plaintextBytes: self.plaintextBytes,
+            firstMilliseconds: times.lowerBound / 1_000_000,
+            lastMilliseconds: times.upperBound / 1_000_000, head: self.head,
+            reason: reason.rawValue)
+    }
+
+    /// After the final frame.
+    private func close() throws(SealedLogError) {
         do throws(SealedLogError) {
             try self.files.makeReadOnly(self.file)
         } catch {
@@ -242,7 +301,12 @@ package final class SegmentWriter {
 
     private func appendFrame(_ count: Int) throws(SealedLogError) {
         let frame = self.frame
-        try self.files.append(frame.rawSpan.extracting(first: count), to: self.file)
+        let bytes = frame.rawSpan.extracting(first: count)
+        if self.sealedEnd != nil {
+            self.sealedEnd?.append(bytes.array)
+        } else {
+            try self.files.append(bytes, to: self.file)
+        }
     }
 
     private func advanceChain(_ sealedBytes: Int) {
@@ -279,6 +343,7 @@ package final class SegmentWriter {
 
     /// 1 KiB: a final frame, filled, and the index of a frame full of the smallest entries.
     static let smallestFrameBytes = 1024
-    /// Frames that room is kept for: a split entry's last piece, two indexes, a gap, the final one.
-    private static let framesInReserve = 6
+    /// Frames that room is kept for: a split entry's last piece, two indexes, a gap, the event of a
+    /// revocation, the final one.
+    private static let framesInReserve = 7
 }

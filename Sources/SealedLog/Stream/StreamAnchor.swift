@@ -11,18 +11,23 @@ package struct StreamAnchor: Equatable, Sendable {
     package var head: ChainHead
     /// The log keys so far, each with SHA-256 of its wrapped form.
     package var logKeys: [LogIdentifier: ChainHead]
+    /// The number the next entry has at least: beyond the end of that segment where entries were lost
+    /// for want of a key and no segment tells of them; 0 if there were none.
+    package var nextSequence: UInt64
     /// Of log keys that are being wrapped anew, SHA-256 of the form that is going to be theirs.
     package var nextLogKeys: [LogIdentifier: ChainHead]
 
     /// Makes one.
     package init(
         streamID: LogIdentifier, number: UInt64, segmentID: LogIdentifier, head: ChainHead,
-        logKeys: [LogIdentifier: ChainHead], nextLogKeys: [LogIdentifier: ChainHead] = [:]
+        nextSequence: UInt64 = 0, logKeys: [LogIdentifier: ChainHead],
+        nextLogKeys: [LogIdentifier: ChainHead] = [:]
     ) {
         self.streamID = streamID
         self.number = number
         self.segmentID = segmentID
         self.head = head
+        self.nextSequence = nextSequence
         self.logKeys = logKeys
         self.nextLogKeys = nextLogKeys
     }

@@ -3,6 +3,12 @@ internal import Cryptography
 // From entries to frames, and what is kept of them until they are durable.
 extension StreamWriter {
     func append(_ entry: RawSpan, _ now: LogTime) {
+        self.take(entry)
+        self.writeFrames(now)
+    }
+
+    /// Gives an entry its number, and keeps it until it is written.
+    func take(_ entry: RawSpan) {
         let capacity = self.payloadCapacity
         if self.pending.count + entry.byteCount > capacity { self.framePending() }
         let start = self.pending.count
@@ -12,7 +18,6 @@ extension StreamWriter {
         self.pendingEntries += 1
         self.nextSequence += 1
         if entry.byteCount > capacity { self.splitPending(capacity) }
-        self.writeFrames(now)
     }
 
     /// Whether a batch becomes a frame by itself: one that is more than half full, if what waits does
@@ -49,6 +54,17 @@ extension StreamWriter {
         self.gap = GapPayload(
             firstSequence: first, entries: self.nextSequence - first, bodies: bodies,
             firstMilliseconds: milliseconds, lastMilliseconds: milliseconds, reason: .revoked)
+    }
+
+    /// Takes over what an anchor tells of losses that no segment tells of.
+    func takeLoss(_ anchor: StreamAnchor, _ now: LogTime) {
+        guard anchor.nextSequence > self.nextSequence, self.lostEnd == nil else { return }
+        let milliseconds = self.settings.flags.contains(.hbi) ? 0 : now.unixMilliseconds
+        self.gap = GapPayload(
+            firstSequence: self.nextSequence, entries: anchor.nextSequence - self.nextSequence,
+            bodies: 0, firstMilliseconds: milliseconds, lastMilliseconds: milliseconds,
+            reason: .revoked)
+        self.nextSequence = anchor.nextSequence
     }
 
     /// Makes a frame of the entries that wait.
@@ -126,7 +142,7 @@ extension StreamWriter {
             - (self.settings.flags.contains(.padded) ? Padding.lengthBytes : 0)
     }
 
-    private func retainGap() {
+    func retainGap() {
         guard let gap = self.gap else { return }
         self.retain(
             RetainedFrame(

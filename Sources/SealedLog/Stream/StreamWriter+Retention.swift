@@ -5,12 +5,17 @@ extension StreamWriter {
     ///
     /// First an `expired` event is written that names them and is made durable, so that `verify`
     /// tells a segment that expired from one that was taken away. The present segment stays.
+    /// Where a full disk keeps the stream from being written, the log's reserve is the room for the
+    /// event and all that comes before it; the stream then goes on.
     ///
     /// - Returns: How many segments were removed.
+    /// - Throws: What keeps the event from being durable: none is then removed.
     package func expire(
         writtenBefore milliseconds: UInt64, now: LogTime
     ) throws(SealedLogError) -> Int {
         let files = self.log.files
+        // What was removed may have freed less than the reserve takes: the next call tries again.
+        defer { if self.failure == nil { try? self.log.setReserveAside() } }
         let names = try StreamFolder.segments(in: self.folder, files)
         var count = 0
         // The newest stays even if it is old: it says what became of the others.
@@ -20,7 +25,10 @@ extension StreamWriter {
             count += 1
         }
         guard count > 0 else { return 0 }
-        let next = try SegmentSource(self.folder + "/" + names[count].text, files).header()
+        let head = try self.head(before: names[count])
+        try self.goOnWithReserve(now)
+        // All that is gone is named, from 0 on: an event that named what expired before goes with its
+        // segment, and nobody here can read whether there was one.
         var batch = EntryBatch()
         batch.begin(
             .event,
@@ -29,8 +37,8 @@ extension StreamWriter {
         batch.append(
             .event,
             utf8: RemovalEvent(
-                name: .expired, streamID: self.streamID, first: names[0].number,
-                last: names[count - 1].number, head: next.previousHead, reason: "retention"
+                name: .expired, streamID: self.streamID, first: 0, last: names[count - 1].number,
+                head: head, reason: "retention"
             ).text)
         batch.end()
         guard !self.append(batch, now: now).isEmpty, self.synchronize(now: now) else {
@@ -39,6 +47,32 @@ extension StreamWriter {
         for name in names[..<count] { try files.remove(self.folder + "/" + name.text) }
         try files.synchronizeFolder(self.folder)
         return count
+    }
+
+    /// The chain's head before a segment; zero where its header is not whole, as on a disk that was
+    /// full: then nobody asks for it.
+    private func head(before name: SegmentName) throws(SealedLogError) -> ChainHead {
+        do throws(SealedLogError) {
+            return try SegmentSource(self.folder + "/" + name.text, self.log.files)
+                .header().previousHead
+        } catch {
+            guard case .segment = error else { throw error }
+            return .zero
+        }
+    }
+
+    /// Has a stream that a full disk stopped go on, with the log's reserve as room.
+    private func goOnWithReserve(_ now: LogTime) throws(SealedLogError) {
+        guard let failure = self.failure else { return }
+        // Without the room it gave, a try would leave one more segment that is cut off.
+        guard failure.isDiskFull, try self.log.releaseReserve() else { throw failure }
+        do throws(SealedLogError) {
+            try self.restart(now)
+            self.failure = nil
+        } catch {
+            self.failure = error
+            throw error
+        }
     }
 }
 
@@ -56,7 +90,7 @@ package struct RemovalEvent: Equatable, Sendable {
     package var name: Name
     /// The stream.
     package var streamID: LogIdentifier
-    /// The number of the first segment.
+    /// The number of the first segment; 0 where segments expired.
     package var first: UInt64
     /// The number of the last segment.
     package var last: UInt64

@@ -88,8 +88,11 @@ extension StreamWriter {
     }
 
     /// Finds the last segment of the stream, and those without an end.
-    func findLast() throws(SealedLogError) {
+    func findLast(_ anchor: StreamAnchor?) throws(SealedLogError) {
         let names = try StreamFolder.segments(in: self.folder, self.log.files)
+        if let last = names.last, last.number >= SegmentLimits.segments {
+            throw .impossibleNumber(path: self.folder + "/" + last.text)
+        }
         // A process that was killed may have left bytes and names that are there to read and not yet
         // durable: what is going to be named must outlive a loss of power.
         try self.log.files.synchronizeFolder(self.folder)
@@ -98,7 +101,8 @@ extension StreamWriter {
         for name in names.reversed() where mustName || sequence == nil {
             try self.makeDurable(name)
             let scan = try SegmentScan(
-                name, of: self.streamID, in: self.folder, self.ciphers, self.log.files)
+                name, of: self.streamID, in: self.folder, anchor?.head, self.ciphers,
+                self.log.files)
             if self.found == nil {
                 self.found = scan
                 self.previous = (name, scan.found.head)
@@ -110,6 +114,22 @@ extension StreamWriter {
         }
         self.nextSequence = sequence ?? 0
         self.durableSequence = self.nextSequence
+        if let anchor { self.follow(anchor) }
+    }
+
+    /// Goes on after the end that was kept elsewhere, where the stream ends before it.
+    ///
+    /// The next segment's header then names an end that is not there, which `verify` tells from now on;
+    /// were it to follow what was found, the next anchor would bear that out.
+    private func follow(_ anchor: StreamAnchor) {
+        let name = SegmentName(number: anchor.number, segmentID: anchor.segmentID)
+        if let found = self.found {
+            guard found.name.number <= anchor.number, found.name != name || !found.isAnchored else {
+                return
+            }
+        }
+        self.lostEnd = anchor
+        self.previous = (name, anchor.head)
     }
 
     private func makeDurable(_ name: SegmentName) throws(SealedLogError) {
@@ -174,7 +194,7 @@ extension StreamWriter {
         }
     }
 
-    private func noteAnchor(_ segment: SegmentWriter) {
+    func noteAnchor(_ segment: SegmentWriter) {
         self.hasNewAnchor = true
         self.anchor = StreamAnchor(
             streamID: self.streamID, number: segment.header.number,

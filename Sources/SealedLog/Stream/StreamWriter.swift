@@ -35,6 +35,9 @@ package final class StreamWriter {
     package internal(set) var durableSequence: UInt64 = 0
     /// What was found of the stream when it was opened; nil for a new one.
     package internal(set) var found: SegmentScan?
+    /// What was kept of the stream elsewhere, if it was opened and found to end before that: it was
+    /// rolled back, or its end was cut off or changed.
+    package internal(set) var lostEnd: StreamAnchor?
     /// Why the stream cannot be written now; nil while it can.
     ///
     /// ``resume(now:)`` tries again.
@@ -98,14 +101,14 @@ package final class StreamWriter {
     ///   - settings: What holds for all its segments.
     ///   - entry: The key ring's entry of `key`; made durable before anything is sealed.
     ///   - key: At step 0.
-    ///   - logKeys: The stream's log keys so far, from its anchor.
+    ///   - anchor: What was kept of the stream elsewhere; nil if nothing was.
     ///   - writerID: One a process start.
     ///   - now: The present time.
     /// - Throws: `.file` or `.cryptography`: nothing is logged where this fails.
     package init(
         _ streamID: LogIdentifier, in log: LogFolder, _ settings: Settings,
         _ entry: KeyRingEntry, _ key: consuming LogKey,
-        logKeys: [LogIdentifier: ChainHead] = [:], writerID: LogIdentifier, now: LogTime
+        anchor: StreamAnchor? = nil, writerID: LogIdentifier, now: LogTime
     ) throws(SealedLogError) {
         precondition(
             key.streamID == streamID && entry.logKeyID == key.id && entry.streamID == streamID,
@@ -117,12 +120,13 @@ package final class StreamWriter {
         self.ciphers = try SegmentCiphers()
         self.key = .some(key)
         self.keyCreatedMilliseconds = entry.createdMilliseconds
-        self.logKeys = logKeys
+        self.logKeys = anchor?.logKeys ?? [:]
         self.logKeys[entry.logKeyID] = try entry.wrappedDigest()
         try log.files.makeFolder(self.folder)
         try log.files.synchronizeFolder(log.path)
         try log.keyRing.store(entry)
-        try self.findLast()
+        try self.findLast(anchor)
+        if let anchor { self.takeLoss(anchor, now) }
         try self.beginSegment(now)
         try self.synchronize()
     }
@@ -292,7 +296,8 @@ package final class StreamWriter {
 
     /// Writes and ends all; the stream is not written any more.
     ///
-    /// Where the disk is full, the log's reserve gives room for it.
+    /// Where the disk is full, the log's reserve gives room for it. Where the wrapping key was revoked,
+    /// the anchor tells what was lost since.
     package func close(now: LogTime) {
         if let failure = self.failure, failure != .revoked {
             do throws(SealedLogError) {
@@ -309,32 +314,10 @@ package final class StreamWriter {
         }
         self.segment?.abandon()
         self.segment = nil
-    }
-
-    /// Drops all that is not sealed yet, counts it as lost, ends the segment and wipes all keys:
-    /// the wrapping key was revoked.
-    ///
-    /// The loss is told by the first segment after ``supply(_:_:isAtOnce:now:)``.
-    package func revoke(now: LogTime) {
-        guard self.failure != .revoked else { return }
-        self.dropUnsealed(now)
-        self.attempt(now) { () throws(SealedLogError) in try self.endSegment(.revoked) }
-        if let segment = self.segment {
-            self.failed = (
-                SegmentName(
-                    number: segment.header.number, segmentID: segment.header.segmentID),
-                segment.durable
-            )
-            segment.abandon()
-            self.segment = nil
-            // Nobody knows what of it is on disk; it may not stay in memory either.
-            self.unwritten = 0
-            self.dropUnsealed(now)
+        if self.failure == .revoked, self.gap != nil {
+            self.anchor?.nextSequence = self.nextSequence
+            self.hasNewAnchor = true
         }
-        self.key = nil
-        self.nextKey = nil
-        self.ciphers.forgetKey()
-        self.failure = .revoked
     }
 
     /// Runs `body`; what it throws becomes the stream's failure, after one try to go on in another

@@ -67,7 +67,7 @@ package final class StreamReader {
     ) throws(SealedLogError) -> StreamReport {
         precondition(self.keys != nil, "entries are read with keys")
         self.begin(wanted, isSearching: true)
-        let names = try StreamFolder.segments(in: self.folder, self.files)
+        let names = try self.names()
         for name in names { try self.collectRecoveries(of: name) }
         for (position, name) in names.enumerated() {
             turned(position, names.count)
@@ -108,7 +108,7 @@ package final class StreamReader {
         _ visit: (LogEntry) throws(SealedLogError) -> Void, _ turned: (Int, Int) -> Void
     ) throws(SealedLogError) -> StreamReport {
         self.begin(wanted, isSearching: false)
-        let names = try StreamFolder.segments(in: self.folder, self.files)
+        let names = try self.names()
         for name in names { try self.collectRecoveries(of: name) }
         var previous: Previous?
         var sequence: UInt64?
@@ -117,10 +117,7 @@ package final class StreamReader {
             let isLast = name == names.last
             previous = try self.read(name, isLast, previous, &sequence, anchor, visit)
         }
-        for (range, head) in self.missing
-        where !self.removals.contains(where: {
-            $0.first <= range.lowerBound && $0.last == range.upperBound && $0.head == head
-        }) {
+        for (range, head) in self.missing where !self.isRemoved(range, head) {
             self.report.findings.append(.missing(range))
         }
         if let anchor, names.last.map({ $0.number < anchor.number }) ?? true {
@@ -128,6 +125,19 @@ package final class StreamReader {
                 .rolledBack(anchored: anchor.number, found: names.last?.number))
         }
         return self.report
+    }
+
+    /// Whether events name all of these segments, and the chain's head of the last.
+    private func isRemoved(_ range: ClosedRange<UInt64>, _ head: ChainHead) -> Bool {
+        let ends = self.removals.filter { $0.last == range.upperBound && $0.head == head }
+        guard var first = ends.map(\.first).min() else { return false }
+        // An event may name only what expired at its time; what was before it, another one names.
+        while first > range.lowerBound {
+            let before = self.removals.filter { $0.first < first && $0.last >= first - 1 }
+            guard let earlier = before.map(\.first).min() else { return false }
+            first = earlier
+        }
+        return true
     }
 
     private func begin(_ wanted: EntryFilter?, isSearching: Bool) {
@@ -138,6 +148,14 @@ package final class StreamReader {
         self.removals = []
         self.missing = []
         self.isSearching = isSearching
+    }
+
+    /// The segments there are; reports files with numbers that nothing could follow.
+    private func names() throws(SealedLogError) -> [SegmentName] {
+        let names = try StreamFolder.segments(in: self.folder, self.files)
+        let end = names.firstIndex { $0.number >= SegmentLimits.segments } ?? names.endIndex
+        for name in names[end...] { self.report.findings.append(.impossibleNumber(name)) }
+        return Array(names[..<end])
     }
 
     /// Whether a segment may hold what is wanted; what is wrong with it is found when it is read.
@@ -270,15 +288,20 @@ package final class StreamReader {
         _ frame: FrameHeader, _ reader: SegmentReader, _ name: SegmentName,
         _ sequence: inout UInt64?
     ) {
-        if let expected = sequence, frame.firstSequence != expected {
+        var found = frame.firstSequence
+        if frame.type == .gap {
+            let payload = reader.payload
+            found = GapPayload(decoding: payload.rawSpan)?.firstSequence ?? found
+        }
+        if let expected = sequence, found != expected {
             // A gap says so in its payload, which only a key opens.
-            let isMissing = frame.firstSequence > expected
+            let isMissing = found > expected
             if isMissing, self.keys != nil {
                 self.report.findings.append(
-                    .sequenceMissing(name, expected: expected, found: frame.firstSequence))
+                    .sequenceMissing(name, expected: expected, found: found))
             } else if !isMissing {
                 self.report.findings.append(
-                    .sequenceRepeated(name, expected: expected, found: frame.firstSequence))
+                    .sequenceRepeated(name, expected: expected, found: found))
             }
         }
         sequence = reader.nextSequence

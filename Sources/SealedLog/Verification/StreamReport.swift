@@ -12,6 +12,8 @@ package struct StreamReport: Equatable, Sendable {
         case missing(ClosedRange<UInt64>)
         /// The header is another file's: another stream, number or id than its name has.
         case misplaced(SegmentName)
+        /// The file has a number that no stream gets to; it was not read.
+        case impossibleNumber(SegmentName)
         /// The header names another segment before it, or another chain head, than is on disk.
         case previousDiffers(SegmentName)
         /// The segment has no end, and no recovery frame after it says how it was found.

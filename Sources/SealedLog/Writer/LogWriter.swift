@@ -112,26 +112,47 @@ package final class LogWriter {
     /// revoked.
     ///
     /// Whoever waits is told that it is lost.
-    package func revoke(_ number: Int, now: LogTime) {
-        guard let stream = self.streams[number] else { return }
-        var outcomes: [Outcome] = []
-        stream.writer.revoke(now: now)
-        self.settle(stream, &outcomes)
+    ///
+    /// - Parameters:
+    ///   - number: Which stream; one that is not there has no keys.
+    ///   - now: The present time.
+    ///   - event: One entry, which tells of it in the stream.
+    ///   - wiped: Called once the keys are gone, before the disk is touched, which may be slow.
+    package func revoke(
+        _ number: Int, now: LogTime, event: EntryBatch? = nil, wiped: () -> Void = {}
+    ) {
+        guard let stream = self.streams[number] else { return wiped() }
+        stream.writer.revoke(now: now, event: event) {
+            var outcomes: [Outcome] = []
+            self.settle(stream, &outcomes)
+            if !outcomes.isEmpty { self.report(outcomes) }
+            wiped()
+        }
         self.keepAnchor(of: stream)
-        if !outcomes.isEmpty { self.report(outcomes) }
     }
 
     /// Removes segments older than what is kept, of all streams.
     ///
     /// - Returns: How many were removed.
+    /// - Throws: What keeps a stream's from being removed; those of the others are all the same.
     package func expire(now: LogTime) throws(SealedLogError) -> Int {
-        guard now.unixMilliseconds > self.retentionMilliseconds else { return 0 }
         var count = 0
+        var failure: SealedLogError?
         for (_, stream) in self.streams.sorted(by: { $0.key < $1.key }) {
-            count += try stream.writer.expire(
-                writtenBefore: now.unixMilliseconds - self.retentionMilliseconds, now: now)
+            do throws(SealedLogError) {
+                count += try self.expire(stream, now)
+            } catch {
+                failure = failure ?? error
+            }
         }
+        if let failure { throw failure }
         return count
+    }
+
+    private func expire(_ stream: Stream, _ now: LogTime) throws(SealedLogError) -> Int {
+        try stream.writer.expire(
+            writtenBefore: now.unixMilliseconds
+                - min(now.unixMilliseconds, self.retentionMilliseconds), now: now)
     }
 
     private func count(_ losses: EntryQueue.Losses, _ number: Int, _ now: LogTime) {
@@ -191,11 +212,9 @@ package final class LogWriter {
         guard now.monotonicNanoseconds >= stream.nextTry else { return }
         stream.nextTry = now.monotonicNanoseconds + Self.retryDelay
         if stream.writer.failure?.isDiskFull == true {
-            // Other streams may have something to remove; what fails here fails again below.
-            for other in self.streams.values where other.writer.failure == nil {
-                _ = try? other.writer.expire(
-                    writtenBefore: now.unixMilliseconds
-                        - min(now.unixMilliseconds, self.retentionMilliseconds), now: now)
+            // Other streams may have something to remove, too; what fails here fails again below.
+            for other in self.streams.values where other.writer.failure == nil || other === stream {
+                _ = try? self.expire(other, now)
             }
         }
         stream.writer.resume(now: now)

@@ -46,6 +46,14 @@ enum VaultError: Error, Equatable {
             }
     }
 
+    /// What a token says that was asked to use a key which lives in it.
+    ///
+    /// One that is not there any more was destroyed: whoever uses it is told as if it had been deleted
+    /// here.
+    init(_ error: TokenError, ofKeyInToken version: VaultVersion) {
+        self = error == .noKey ? .notFound(version.kind) : VaultError(error)
+    }
+
     /// Runs `body`, and turns what fails in it into `.unavailable`.
     static func wrapping<Value: ~Copyable>(
         _ body: () throws(CryptographyError) -> Value

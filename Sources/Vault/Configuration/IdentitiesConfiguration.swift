@@ -20,12 +20,43 @@ package struct IdentitiesConfiguration: Sendable, Equatable {
 }
 
 extension VaultConfiguration {
-    /// Who issues identities from the state of this vault, which is open; `actor` makes changes, for the
-    /// audit.
-    package func authority(_ store: StateStore, actor: String) -> IdentityAuthority {
+    /// Who issues identities from the state of this vault, which is open as its `token` is, if it has
+    /// one; `actor` makes changes, for the audit.
+    package func authority(
+        _ store: StateStore, token: Token?, actor: String
+    ) -> IdentityAuthority {
         IdentityAuthority(
-            store: store, rootKeyPath: self.rootKeyFile, trustDomain: self.spiffeID.trustDomain,
-            leafSeconds: self.identities.leafSeconds, actor: actor)
+            store: store, rootKeyPath: self.rootKeyFile, token: token,
+            trustDomain: self.spiffeID.trustDomain, leafSeconds: self.identities.leafSeconds,
+            actor: actor)
+    }
+
+    /// Opens the token, if one is configured; `store` is the state, open.
+    ///
+    /// Nothing is made where the state says that the key which seals it was there before: another in
+    /// its place would hide that it is lost.
+    ///
+    /// - Throws: ``StartError``.
+    package func openToken(_ store: StateStore) throws(StartError) -> Token? {
+        let isNeeded: Bool
+        do throws(StateError) {
+            isNeeded = try store.needsToken()
+        } catch {
+            throw .environment("the vault cannot be opened: \(error)")
+        }
+        guard let token else {
+            guard !isNeeded else {
+                throw .configuration(
+                    "keys of this state are in a PKCS#11 token, or sealed under it: \"pkcs11\" is missing"
+                )
+            }
+            return nil
+        }
+        do throws(TokenError) {
+            return try Token(token, mayMakeKey: !isNeeded)
+        } catch {
+            throw .environment("\(error)")
+        }
     }
 
     /// Where services join and renew; nil if they cannot.

@@ -113,16 +113,11 @@ struct VaultConfigurationReader {
     }
 
     private func token(_ place: ConfigurationCursor) -> TokenConfiguration? {
-        guard let token = place.mapping(keys: ["module", "token_label", "pin"]) else { return nil }
+        let keys = ["module", "token_label", "serial", "pin", "module_parameters"]
+        guard let token = place.mapping(keys: keys) else { return nil }
         let module = token.required("module").flatMap(self.files.path)
-        let label = token.required("token_label").flatMap { place -> String? in
-            guard let label = place.string() else { return nil }
-            guard label.utf8.count <= 32 else {
-                place.report("a token's label has at most 32 bytes")
-                return nil
-            }
-            return label
-        }
+        let label = token.required("token_label").flatMap { Self.text($0, "label", maximum: 32) }
+        let serial = token["serial"].map { Self.text($0, "serial number", maximum: 16) }
         let pin = token.required("pin").flatMap { place -> String? in
             guard let file = place.mapping(keys: ["file"])?.required("file"),
                 let path = self.files.path(file)
@@ -135,8 +130,22 @@ struct VaultConfigurationReader {
                 return nil
             }
         }
-        guard let module, let label, let pin else { return nil }
-        return TokenConfiguration(module: module, tokenLabel: label, pinFile: pin)
+        guard let module, let label, serial != .some(nil), let pin else { return nil }
+        return TokenConfiguration(
+            module: module, tokenLabel: label, serial: serial ?? nil, pinFile: pin,
+            moduleParameters: token["module_parameters"]?.string())
+    }
+
+    /// What a token is known by: so many bytes at most, as PKCS#11 has room for.
+    private static func text(
+        _ place: ConfigurationCursor, _ what: String, maximum: Int
+    ) -> String? {
+        guard let text = place.string() else { return nil }
+        guard 1...maximum ~= text.utf8.count else {
+            place.report("a token's \(what) has 1 to \(maximum) bytes")
+            return nil
+        }
+        return text
     }
 
     private func limits(_ place: ConfigurationCursor?) -> (connections: Int, idle: Int64)? {

@@ -2,23 +2,34 @@ internal import Cryptography
 internal import State
 internal import Synchronization
 
-/// Tells subscribers what becomes of keys: each of those only that it may `get`.
+/// Tells subscribers what becomes of keys and secrets: each of those only that it may `get`.
 struct VaultEvents: Sendable {
     let publisher: EventPublisher
-    let mayGet: @Sendable (_ name: String, SPIFFEID) -> Bool
+    let mayGet: @Sendable (VaultVersion.Kind, _ name: String, SPIFFEID) -> Bool
 
-    /// A version is in another state now; secrets are nobody's concern but their users'.
+    /// A version is in another state now.
     ///
     /// - Parameters:
     ///   - version: Which; the newest where it is about all of a name's.
-    ///   - state: `created`, `rotated`, `enabled`, `disabled`, `updated`, `deleted`, `recovered`, `purged`.
+    ///   - state: `created`, `rotated`, `set`, `enabled`, `disabled`, `updated`, `deleted`, `recovered`,
+    ///     `purged`.
     func changed(_ version: VaultVersion, to state: String) {
-        guard version.kind == .key else { return }
-        let (name, mayGet) = (version.name, self.mayGet)
+        let (kind, name, mayGet) = (version.kind, version.name, self.mayGet)
         // Names and versions have letters, digits and dashes only.
         self.publisher.publish(
-            "key",
+            kind.rawValue,
             data: #"{"name":"\#(name)","state":"\#(state)","version":"\#(version.version)"}"#
-        ) { mayGet(name, $0) }
+        ) { mayGet(kind, name, $0) }
+    }
+
+    /// A version's attributes were changed.
+    func updated(_ version: VaultVersion, from former: VaultVersion) {
+        let state =
+            switch (former.isEnabled, version.isEnabled) {
+            case (false, true): "enabled"
+            case (true, false): "disabled"
+            default: "updated"
+            }
+        self.changed(version, to: state)
     }
 }

@@ -13,7 +13,7 @@ internal import State
 /// trusted until all it has signed has expired. Under the root that signs there is an intermediate,
 /// which alone issues; one that is replaced retires at once, because chains carry their own.
 struct AuthorityRotation {
-    /// How long the certificates of services are valid, in seconds.
+    /// How long the certificates of services are valid, in seconds: the longest there are and will be.
     let leafSeconds: Int64
 
     /// One thing to be done.

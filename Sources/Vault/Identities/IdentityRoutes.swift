@@ -13,17 +13,17 @@ package struct IdentityRoutes: Sendable {
     private let service: IdentityService
     private let logger: Logger
     private let onThread: Runner
-    private let denied: @Sendable () -> DenyList?
+    private let denied: @Sendable () -> DenyList
 
     /// Runs what blocks and computes on a thread where it may.
     package typealias Runner =
         @Sendable (@escaping @Sendable () -> ControlAnswer) async -> ControlAnswer
 
     /// Routes to `service`, which is called on threads of `onThread`; `denied` is the deny list at any
-    /// moment, and nil when nobody is to wait for another any more.
+    /// moment.
     package init(
         _ service: IdentityService, logger: Logger, onThread: @escaping Runner,
-        denied: @escaping @Sendable () -> DenyList?
+        denied: @escaping @Sendable () -> DenyList
     ) {
         self.denied = denied
         self.service = service
@@ -79,8 +79,8 @@ package struct IdentityRoutes: Sendable {
     /// For the listeners with mutual TLS, of a vault that issues nothing too.
     package var denying: [ControlRoute] {
         [
-            ControlRoute(.get, "/identities/denied") { [denied] request in
-                await Self.denyList(otherThan: request.query["tag"], denied)
+            ControlRoute(.get, "/identities/denied") { [denied] _ in
+                ControlAnswer(status: 200, contentType: "application/json", text: denied().json)
             }
         ]
     }
@@ -126,30 +126,6 @@ package struct IdentityRoutes: Sendable {
         }
     }
 
-    /// The deny list, as soon as it is another than the one with `tag`, or after a while.
-    private static func denyList(
-        otherThan tag: String?, _ denied: @Sendable () -> DenyList?
-    ) async -> ControlAnswer {
-        let end = ContinuousClock.now + Self.longestWait
-        var known: DenyList?
-        while ContinuousClock.now < end, let list = denied(), !Task.isCancelled {
-            // A tag costs a digest: only for a list that was not looked at.
-            if list != known, list.tag != tag { return Self.answer(list) }
-            known = list
-            try? await Task.sleep(for: Self.denialPause)
-        }
-        return known.map(Self.answer) ?? Self.refusal(503, "ServiceUnavailable")
-    }
-
-    private static func answer(_ list: DenyList) -> ControlAnswer {
-        ControlAnswer(status: 200, contentType: "application/json", text: list.json)
-    }
-
-    /// 20 s: well before either side takes the connection for dead.
-    private static let longestWait = Duration.seconds(20)
-    /// 250 ms: a twentieth of the time in which a denial is to be in force.
-    private static let denialPause = Duration.milliseconds(250)
-
     private func reading(
         _ contentType: String, _ text: () throws(StateError) -> String
     ) -> ControlAnswer {
@@ -165,12 +141,15 @@ package struct IdentityRoutes: Sendable {
         return Self.refusal(503, "ServiceUnavailable")
     }
 
-    /// What wrong tries are counted by: the address, of IPv6 the network that one customer has.
     private static func source(_ request: ControlRequest) -> String {
-        guard let text = request.address, let address = IPAddress(text), !address.isIPv4 else {
-            return request.address ?? ""
-        }
-        return "\(address.sourceNetwork)"
+        self.source(of: request.address ?? "")
+    }
+
+    /// What wrong tries and connections are counted by: the address, of IPv6 the network that one
+    /// customer has.
+    @Sendable static func source(of address: String) -> String {
+        guard let parsed = IPAddress(address), !parsed.isIPv4 else { return address }
+        return "\(IPAddress(bits: parsed.sourceNetwork << 72))/56"
     }
 
     private static func refusal(_ status: Int, _ code: String) -> ControlAnswer {

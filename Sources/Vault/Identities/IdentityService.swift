@@ -12,6 +12,7 @@ package final class IdentityService: Sendable {
     private let authority: IdentityAuthority
     private let rejoinSeconds: Int64
     private let tries: Mutex<FailureBuckets>
+    private let refusals = Mutex(RefusalBudget())
 
     /// A service that issues by `authority`.
     ///
@@ -40,7 +41,8 @@ package final class IdentityService: Sendable {
     package func join(
         _ body: JoinRequest, source: String, now: Int64
     ) throws(StateError) -> Outcome {
-        try self.limiting(source, now: now) { () throws(StateError) in
+        let outcome = try self.limiting("join \(source)", .tokenUnknown, now: now) {
+            () throws(StateError) in
             guard let token = JoinToken.digest(of: body.token) else {
                 return .failure(.tokenUnknown)
             }
@@ -57,6 +59,7 @@ package final class IdentityService: Sendable {
                 }
             }
         }
+        return try self.audited(outcome, "join", body.identity, by: "address \(source)", now: now)
     }
 
     /// Issues the next certificate to a peer who has shown the present one in the handshake.
@@ -71,7 +74,7 @@ package final class IdentityService: Sendable {
     package func renew(
         _ body: RenewRequest, peer: String, serial: String, now: Int64
     ) throws(StateError) -> Outcome {
-        try self.reading(body.request) { request throws(StateError) in
+        let outcome = try self.reading(body.request) { request throws(StateError) in
             let signer = try self.authority.signer(now: now)
             return try self.store.renew(
                 serial: serial, identity: peer, request: request.digest, now: now, actor: peer
@@ -79,6 +82,7 @@ package final class IdentityService: Sendable {
                 try Self.issue(by: signer, after: present, for: request, now: now)
             }
         }
+        return try self.audited(outcome, "renew", peer, by: peer, now: now)
     }
 
     /// Issues the next certificate to somebody who has the key of one that has expired.
@@ -92,7 +96,8 @@ package final class IdentityService: Sendable {
     package func rejoin(
         _ body: RejoinRequest, source: String, now: Int64
     ) throws(StateError) -> Outcome {
-        try self.limiting(source, now: now) { () throws(StateError) in
+        let outcome = try self.limiting("rejoin \(source)", .proofInvalid, now: now) {
+            () throws(StateError) in
             try self.reading(body.request) { request throws(StateError) in
                 let signer = try self.authority.signer(now: now)
                 return try self.store.renew(
@@ -105,6 +110,8 @@ package final class IdentityService: Sendable {
                 }
             }
         }
+        return try self.audited(
+            outcome, "rejoin", body.identity, by: "address \(source)", now: now)
     }
 
     /// The trust roots there are, PEM.
@@ -125,7 +132,6 @@ package final class IdentityService: Sendable {
     private func check(
         _ body: RejoinRequest, _ present: IssuedCertificate, _ request: [UInt8], now: Int64
     ) throws(IdentityRefusal) {
-        guard !present.isSuperseded else { throw .certificateSuperseded }
         guard now - present.notAfterMilliseconds <= self.rejoinSeconds * 1000 else {
             throw .windowClosed
         }
@@ -177,18 +183,41 @@ package final class IdentityService: Sendable {
         }
     }
 
-    /// Lets each source try wrongly five times a minute; the right token does not help one that has.
+    /// Lets each source be refused for `guess` five times a minute; what is right does not help one that
+    /// was.
+    ///
+    /// Nothing else counts: a service that starts again and again with a token that was used is not to keep
+    /// those beside it on its host from theirs.
     private func limiting(
-        _ source: String, now: Int64, _ body: () throws(StateError) -> Outcome
+        _ source: String, _ guess: IdentityRefusal, now: Int64,
+        _ body: () throws(StateError) -> Outcome
     ) throws(StateError) -> Outcome {
         // Taken before and given back after: tries at the same time do not all get through.
         guard self.tries.withLock({ $0.take(source, nowMilliseconds: now) }) else {
             return .failure(.tooManyTries)
         }
-        let outcome = try body()
-        if case .success = outcome {
-            self.tries.withLock { $0.giveBack(source, nowMilliseconds: now) }
+        var isGuess = false
+        defer {
+            if !isGuess { self.tries.withLock { $0.giveBack(source, nowMilliseconds: now) } }
         }
+        let outcome = try body()
+        if case .failure(guess) = outcome { isGuess = true }
+        return outcome
+    }
+
+    /// Notes a refusal, within what the audit takes of them; what was issued is there already.
+    private func audited(
+        _ outcome: Outcome, _ action: String, _ identity: String, by actor: String, now: Int64
+    ) throws(StateError) -> Outcome {
+        guard case .failure(let refusal) = outcome,
+            let leftOut = self.refusals.withLock({ $0.take(now: now) })
+        else { return outcome }
+        var detail = "refused: \(refusal.rawValue)"
+        if leftOut > 0 { detail += "; \(leftOut) refusals before it are not here" }
+        // The identity is what a stranger may have written: only one of our form is kept.
+        try self.store.auditRefusal(
+            action, of: (try? SPIFFEID(identity))?.text ?? "malformed", detail: detail, now: now,
+            actor: actor)
         return outcome
     }
 

@@ -30,7 +30,8 @@ package struct OwnIdentity: Sendable {
         self.folder = folder
     }
 
-    /// Issues a new certificate unless the present one is good for half of its life still.
+    /// Issues a new certificate unless the present one is good for half of its life still, and leads to
+    /// the trust root that signs among those there are.
     ///
     /// Its chain goes as far as the trust root: a service that joins has that root's digest only.
     ///
@@ -38,7 +39,9 @@ package struct OwnIdentity: Sendable {
     /// - Returns: Whether there is a new one.
     /// - Throws: ``StateError`` or ``KeyVaultError``.
     package func renewIfDue(now: Int64) throws -> Bool {
-        if let present = try self.folder.certificate(), self.isGood(present, now: now / 1000) {
+        if let present = try self.folder.certificate(), self.isGood(present, now: now / 1000),
+            try self.hasPresentRoots()
+        {
             return false
         }
         let signer = try self.authority.signer(now: now)
@@ -53,10 +56,28 @@ package struct OwnIdentity: Sendable {
         return true
     }
 
+    /// Whether chain and trust roots in the folder are of the roots there are now: services that have got
+    /// the new ones do not know the old any more, however long it would be valid.
+    private func hasPresentRoots() throws(StateError) -> Bool {
+        let roots = try self.authority.trustBundle().map(\.fingerprint.hexadecimal)
+        return Self.fingerprints(in: self.folder.chain).last == roots.first
+            && Self.fingerprints(in: self.folder.trustBundle) == roots
+    }
+
+    /// Of the certificates in a file; none if it cannot be read.
+    private static func fingerprints(in path: String) -> [String] {
+        let pem = try? WholeFile.read(path, maximum: Self.maximumBytes)
+        let chain = pem.flatMap { try? Certificate.chain(pem: $0) }
+        return (chain ?? []).map(\.fingerprint.hexadecimal)
+    }
+
     private func isGood(_ present: Certificate, now: Int64) -> Bool {
         let half = (present.notAfter - present.notBefore) / 2
         return present.uriNames == [self.identity.text] && present.dnsNames == self.dnsNames
             && present.ipAddresses == self.ipAddresses && present.notBefore <= now
             && now < present.notBefore + half
     }
+
+    /// 64 KiB: a chain has three certificates of 1 KiB, a bundle a few.
+    private static let maximumBytes = 65_536
 }

@@ -25,7 +25,6 @@ package final class VaultIdentities: Sendable {
     private struct Present {
         var denied = DenyList([])
         var bundle: [[UInt8]] = []
-        var isEnding = false
     }
 
     /// Opens the authority, which is made at the first start, and sees to it that the vault has a
@@ -34,15 +33,16 @@ package final class VaultIdentities: Sendable {
     /// - Parameters:
     ///   - configuration: What is issued and for how long.
     ///   - store: The vault's state.
+    ///   - token: The vault's token, if it has one.
     ///   - events: Who is told of changes.
     ///   - logger: For the process's own log.
     /// - Throws: ``StateError`` or ``KeyVaultError``.
     package init(
-        _ configuration: VaultConfiguration, store: StateStore, events: EventPublisher,
-        logger: Logger
+        _ configuration: VaultConfiguration, store: StateStore, token: Token?,
+        events: EventPublisher, logger: Logger
     ) throws {
         self.store = store
-        self.authority = configuration.authority(store, actor: "vault")
+        self.authority = configuration.authority(store, token: token, actor: "vault")
         self.service = IdentityService(
             store: store, authority: self.authority,
             rejoinSeconds: configuration.identities.rejoinSeconds)
@@ -54,6 +54,7 @@ package final class VaultIdentities: Sendable {
         let roots =
             self.isIssuing
             ? try self.authority.advance(now: now).filter(\.isTrustedRoot) : []
+        try self.authority.checkKeys()
         _ = try self.own?.renewIfDue(now: now)
         self.present = Mutex(
             Present(denied: try self.service.denyList(), bundle: roots.map(\.id).sorted(by: <)))
@@ -62,7 +63,7 @@ package final class VaultIdentities: Sendable {
     /// What is asked with a certificate, and without one; answered on threads of `onThread`.
     package func routes(onThread: @escaping IdentityRoutes.Runner) -> IdentityRoutes {
         IdentityRoutes(self.service, logger: self.logger, onThread: onThread) { [weak self] in
-            self?.present.withLock { $0.isEnding ? nil : $0.denied }
+            self?.present.withLock { $0.denied } ?? DenyList([])
         }
     }
 
@@ -92,11 +93,6 @@ package final class VaultIdentities: Sendable {
         }
     }
 
-    /// Lets nobody wait for a change any more.
-    package func endWaiting() {
-        self.present.withLock { $0.isEnding = true }
-    }
-
     /// Ends noticing.
     package func stop() {
         self.watcher.withLock { $0.take() }?.stop()
@@ -111,6 +107,7 @@ package final class VaultIdentities: Sendable {
                 self.logger.info("own identity renewed")
             }
             try self.service.forget(now: now)
+            try self.authority.destroyRetiredKeys(now: now)
         } catch {
             self.logger.error("identities cannot be kept", metadata: ["error": "\(error)"])
         }

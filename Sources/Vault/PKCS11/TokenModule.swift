@@ -8,27 +8,34 @@ internal import Glibc
 @safe final class TokenModule {
     private let functions: UnsafeMutablePointer<CK_FUNCTION_LIST>
     private var session: CK_SESSION_HANDLE = 0
-    private let label: String
+    private let configuration: TokenConfiguration
 
-    /// Loads the module at `path`; nothing is asked of it yet.
-    init(path: String, label: String) throws(TokenError) {
-        guard let functions = unsafe CPKCS11_load(path) else {
+    /// Loads the module; nothing is asked of it yet.
+    init(_ configuration: TokenConfiguration) throws(TokenError) {
+        guard let functions = unsafe CPKCS11_load(configuration.module) else {
             let reason = unsafe dlerror().map { unsafe String(cString: $0) }
-            throw .module(path: path, reason: reason ?? "it has no C_GetFunctionList")
+            throw .module(
+                path: configuration.module, reason: reason ?? "it has no C_GetFunctionList")
         }
         unsafe self.functions = functions
-        self.label = label
+        self.configuration = configuration
     }
 
     /// Initialises the module anew, which lets it see tokens that came and went, and logs in.
     func connect(pin: borrowing SecretBytes, pinBytes: Int) throws(TokenError) {
         _ = unsafe CPKCS11_finalize(self.functions)
-        try self.check("C_Initialize", unsafe CPKCS11_initialize(self.functions))
+        try self.check(
+            "C_Initialize",
+            unsafe CPKCS11_initialize(self.functions, self.configuration.moduleParameters))
         var slot: CK_SLOT_ID = 0
-        let label = Array(self.label.utf8)
+        var found: CK_ULONG = 0
+        let label = Array(self.configuration.tokenLabel.utf8)
+        let serial = Array((self.configuration.serial ?? "").utf8)
         try self.check(
             "C_GetSlotList",
-            unsafe CPKCS11_find_slot(self.functions, label, label.count, &slot))
+            unsafe CPKCS11_find_slot(
+                self.functions, label, label.count, serial, serial.count, &slot, &found))
+        guard found == 1 else { throw .ambiguous(token: self.configuration.name) }
         let answer = unsafe pin.bytes.withUnsafeBytes {
             unsafe CPKCS11_log_in(
                 self.functions, slot, $0.baseAddress?.assumingMemoryBound(to: UInt8.self),
@@ -40,12 +47,19 @@ internal import Glibc
     /// Ends the module's work; nothing else may be asked of it after that.
     func finalize() { _ = unsafe CPKCS11_finalize(self.functions) }
 
-    /// The handle of the AES key with this id.
-    func findKey(_ id: [UInt8]) throws(TokenError) -> UInt {
+    /// The handle of the key with this id.
+    func findKey(_ id: [UInt8], _ kind: Token.KeyKind = .aes) throws(TokenError) -> UInt {
         var key: CK_OBJECT_HANDLE = 0
+        let type =
+            switch kind {
+            case .aes: CKK_AES
+            case .rsa: CKK_RSA
+            case .ecdsa: CKK_EC
+            }
         try self.check(
             "C_FindObjects",
-            unsafe CPKCS11_find_key(self.functions, self.session, id, id.count, &key))
+            unsafe CPKCS11_find_key(
+                self.functions, self.session, CK_KEY_TYPE(type), id, id.count, &key))
         return key
     }
 
@@ -57,6 +71,78 @@ internal import Glibc
             "C_GenerateKey",
             unsafe CPKCS11_make_key(
                 self.functions, self.session, id, id.count, label, label.count, &key))
+    }
+
+    /// Whether the token says that it makes RSA keys of so many bits, and decrypts by OAEP.
+    func listsOAEP(bits: Int) -> Bool {
+        unsafe CPKCS11_lists_oaep(self.functions, self.session, CK_ULONG(bits)) != 0
+    }
+
+    /// Makes an RSA key with this id, whose private half never leaves the token.
+    ///
+    /// - Parameters:
+    ///   - id: Its CKA_ID.
+    ///   - label: For people.
+    ///   - bits: Of the modulus.
+    ///   - stays: Whether it outlives the session.
+    /// - Returns: Its handle, and its modulus without leading zeros; the exponent is 65537.
+    /// - Throws: What the module answered.
+    func makeRSAKey(
+        _ id: [UInt8], label: String, bits: Int, stays: Bool
+    ) throws(TokenError) -> (key: UInt, modulus: [UInt8]) {
+        var key: CK_OBJECT_HANDLE = 0
+        let label = Array(label.utf8)
+        // Some modules put a zero before a number whose first bit is set.
+        var modulus = [UInt8](repeating: 0, count: bits / 8 + 1)
+        var count = CK_ULONG(modulus.count)
+        try self.check(
+            "C_GenerateKeyPair",
+            unsafe CPKCS11_make_rsa(
+                self.functions, self.session, CK_ULONG(bits), stays ? 1 : 0, id, id.count, label,
+                label.count, &modulus, &count, &key))
+        return (key, Array(modulus.prefix(Int(count)).drop { $0 == 0 }))
+    }
+
+    /// Whether the token says that it makes keys on P-256 and signs with them.
+    func listsECDSA() -> Bool {
+        unsafe CPKCS11_lists_ecdsa(self.functions, self.session) != 0
+    }
+
+    /// Makes a P-256 key with this id, whose private half never leaves the token.
+    ///
+    /// - Returns: Its point, uncompressed (SEC 1, 2.3.3).
+    func makeSigningKey(_ id: [UInt8], label: String) throws(TokenError) -> [UInt8] {
+        var key: CK_OBJECT_HANDLE = 0
+        let label = Array(label.utf8)
+        // An OCTET STRING of DER (PKCS#11 2.40, 2.3.3); some modules leave its head out.
+        var point = [UInt8](repeating: 0, count: Self.pointBytes + 2)
+        var count = CK_ULONG(point.count)
+        try self.check(
+            "C_GenerateKeyPair",
+            unsafe CPKCS11_make_p256(
+                self.functions, self.session, id, id.count, label, label.count, &point, &count,
+                &key))
+        return point.prefix(Int(count)).suffix(Self.pointBytes)
+    }
+
+    /// ECDSA over a SHA-256 digest: r ‖ s, 32 bytes each.
+    func sign(_ digest: [UInt8], key: UInt) throws(TokenError) -> [UInt8] {
+        var signature = [UInt8](repeating: 0, count: Self.signatureBytes)
+        var count = CK_ULONG(signature.count)
+        try self.check(
+            "C_Sign",
+            unsafe CPKCS11_sign(
+                self.functions, self.session, key, digest, digest.count, &signature, &count))
+        guard count == signature.count else { throw .refused(call: "C_Sign", code: CKR_OK) }
+        return signature
+    }
+
+    /// RSA-OAEP with SHA-256 and no label.
+    func decrypt(_ wrapped: [UInt8], key: UInt) throws(TokenError) -> SecretBytes {
+        try unsafe self.secret(room: wrapped.count) { output, count in
+            unsafe CPKCS11_decrypt(
+                self.functions, self.session, key, wrapped, wrapped.count, output, count)
+        }
     }
 
     /// Removes a key.
@@ -142,9 +228,14 @@ internal import Glibc
     }
 
     private func check(_ call: String, _ answer: CK_RV) throws(TokenError) {
-        guard answer == CKR_OK else { throw TokenError(call, answer, label: self.label) }
+        guard answer == CKR_OK else {
+            throw TokenError(call, answer, token: self.configuration.name)
+        }
     }
 
     static let nonceBytes = 12
     static let tagBytes = 16
+    /// Of a point on P-256: 4, x, y.
+    private static let pointBytes = 65
+    private static let signatureBytes = 64
 }

@@ -11,7 +11,7 @@ struct KeyOperations: Sendable {
 
     func create(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
         let body = try VaultJSON.read(KeyCreateBody.self, request.control.body)
-        let type = try KeyType(body, hasToken: self.store.sealing.token != nil)
+        let type = try KeyType(body, self.store.sealing.token)
         var version = VaultVersion(
             kind: .key, name: request.name, version: try VaultVersion.newName(),
             keyType: type.name, protection: self.store.sealing.protection, now: request.now)
@@ -60,8 +60,26 @@ struct KeyOperations: Sendable {
         return self.store.answer(added)
     }
 
+    /// Says what is known of a key; of one that was destroyed in its token, that it is not there.
     func get(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
-        self.store.answer(try self.store.find(request))
+        let version = try self.store.find(request)
+        if version.protection == .token { try self.checkPresence(of: version) }
+        return self.store.answer(version)
+    }
+
+    private func checkPresence(of version: VaultVersion) throws(VaultError) {
+        let sealed = try self.store.asking(.key) { () throws(StateError) in
+            try self.store.state.sealedVaultVersion(version)
+        }
+        guard let sealed else { throw .notFound(.key) }
+        do throws(TokenError) {
+            try self.store.sealing.token?.checkKey(
+                sealed, version.keyType == KeyType.octHSMName ? .aes : .rsa)
+        } catch .noKey {
+            throw .notFound(.key)
+        } catch {
+            // A token that is away says nothing of its keys: what is known here goes on being so.
+        }
     }
 
     func update(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
@@ -74,13 +92,7 @@ struct KeyOperations: Sendable {
         try body.attributes?.apply(to: &version)
         if let tags = body.tags { version.tags = try VaultTags.checked(tags) }
         let updated = try self.store.update(version, request)
-        let state =
-            switch (present.isEnabled, updated.isEnabled) {
-            case (false, true): "enabled"
-            case (true, false): "disabled"
-            default: "updated"
-            }
-        self.store.events.changed(updated, to: state)
+        self.store.events.updated(updated, from: present)
         return self.store.answer(updated)
     }
 

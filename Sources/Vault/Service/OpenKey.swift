@@ -31,8 +31,7 @@ final class OpenKey: Sendable {
 
     /// How it wraps if nothing else is said.
     func algorithm(like other: String) -> String {
-        let known = self.version.protection == .token ? Self.tokenAlgorithms : [Self.rsaOAEP256]
-        return known.contains(other) ? other : known[0]
+        self.algorithms.contains(other) ? other : self.algorithms[0]
     }
 
     /// Wraps `secret` as `use` says.
@@ -53,7 +52,7 @@ final class OpenKey: Sendable {
                 let wrapped = try token.wrap(secret, under: id)
                 return KeyUseBody(alg: use.alg, value: Base64URL.text(of: wrapped.rawSpan))
             } catch {
-                throw VaultError(error)
+                throw VaultError(error, ofKeyInToken: self.version)
             }
         default: return try self.encrypt(secret, use)
         }
@@ -72,11 +71,13 @@ final class OpenKey: Sendable {
             let context = use.alg == Self.a256GCM ? try Self.context(use) : []
             let (token, id) = try self.tokenKey()
             do throws(TokenError) {
-                return use.alg == Self.a256GCM
-                    ? try token.open(sealed, under: id, context: context)
-                    : try token.unwrap(sealed, under: id)
+                return switch use.alg {
+                case Self.a256GCM: try token.open(sealed, under: id, context: context)
+                case Self.a256KW: try token.unwrap(sealed, under: id)
+                default: try token.decrypt(sealed, under: id)
+                }
             } catch {
-                throw VaultError(error)
+                throw VaultError(error, ofKeyInToken: self.version)
             }
         }
         guard let privateKey else { preconditionFailure("the key was opened for wrapping only") }
@@ -121,7 +122,7 @@ final class OpenKey: Sendable {
         do throws(TokenError) {
             sealed = try token.seal(secret, under: id, context: context)
         } catch {
-            throw VaultError(error)
+            throw VaultError(error, ofKeyInToken: self.version)
         }
         let nonce = Array(sealed.prefix(TokenModule.nonceBytes))
         let tag = Array(sealed.suffix(TokenModule.tagBytes))
@@ -168,16 +169,19 @@ final class OpenKey: Sendable {
     }
 
     private func check(_ use: KeyUseBody) throws(VaultError) {
-        let known = self.version.protection == .token ? Self.tokenAlgorithms : [Self.rsaOAEP256]
-        guard known.contains(use.alg) else {
-            throw .badParameter("alg is \(known.joined(separator: " or ")).")
+        guard self.algorithms.contains(use.alg) else {
+            throw .badParameter("alg is \(self.algorithms.joined(separator: " or ")).")
         }
+    }
+
+    private var algorithms: [String] {
+        self.version.keyType == KeyType.octHSMName
+            ? [Self.a256KW, Self.a256GCM] : [Self.rsaOAEP256]
     }
 
     private static let rsaOAEP256 = "RSA-OAEP-256"
     private static let a256KW = "A256KW"
     private static let a256GCM = "A256GCM"
-    private static let tokenAlgorithms = [a256KW, a256GCM]
     /// Two digests of SHA-256 and two bytes (RFC 8017, 7.1.1).
     private static let oaepOverheadBytes = 66
 }

@@ -13,7 +13,9 @@ struct SecretOperations: Sendable {
         guard 1...Self.maximumBytes ~= body.value.utf8.count else {
             throw .badParameter("value has 1 to \(Self.maximumBytes) bytes.")
         }
-        if let made = try self.store.made(by: request) {
+        let value = try SecretBytes(of: Array(body.value.utf8))
+        let made = try self.store.made(by: request)
+        if let made, try self.isValue(value, of: made) {
             return self.store.answer(made, value: body.value)
         }
         var version = VaultVersion(
@@ -22,10 +24,23 @@ struct SecretOperations: Sendable {
         version.contentType = try Self.checked(body.contentType)
         try body.attributes?.apply(to: &version)
         version.tags = try VaultTags.checked(body.tags ?? [:])
-        let sealed = try self.store.sealing.seal(
-            SecretBytes(of: Array(body.value.utf8)), of: version)
-        return self.store.answer(
-            try self.store.add(version, sealed: sealed, request), value: body.value)
+        let sealed = try self.store.sealing.seal(value, of: version)
+        let added = try self.store.add(version, sealed: sealed, request, besides: made)
+        // The same request came twice at once: with another value it is not this one that is kept.
+        if added.version != version.version {
+            guard try self.isValue(value, of: added) else { throw .changed }
+        } else {
+            self.store.events.changed(added, to: "set")
+        }
+        return self.store.answer(added, value: body.value)
+    }
+
+    /// Whether a version has this value: a request that is sent again has, whatever else calls itself so.
+    private func isValue(
+        _ value: borrowing SecretBytes, of version: VaultVersion
+    ) throws(VaultError) -> Bool {
+        let kept = try self.store.open(version)
+        return ConstantTime.equal(value.bytes, kept.bytes)
     }
 
     func get(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
@@ -39,11 +54,14 @@ struct SecretOperations: Sendable {
 
     func update(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
         let body = try VaultJSON.read(SecretUpdateBody.self, request.control.body)
-        var version = try self.store.find(request)
+        let present = try self.store.find(request)
+        var version = present
         if let type = try Self.checked(body.contentType) { version.contentType = type }
         try body.attributes?.apply(to: &version)
         if let tags = body.tags { version.tags = try VaultTags.checked(tags) }
-        return self.store.answer(try self.store.update(version, request))
+        let updated = try self.store.update(version, request)
+        self.store.events.updated(updated, from: present)
+        return self.store.answer(updated)
     }
 
     private static func checked(_ contentType: String?) throws(VaultError) -> String? {

@@ -92,7 +92,6 @@ package enum VaultProcess {
                     } else if drain.begin() {
                         // Streams have no end of their own.
                         service.events.finish()
-                        service.identities.endWaiting()
                     } else {
                         logger.warning("second signal: ending at once")
                         _exit(0)
@@ -132,6 +131,8 @@ package enum VaultProcess {
         }
         if case .ip(let host, let port)? = configuration.identities.joinAddress {
             limits.connections = Self.mostJoining
+            limits.connectionsPerSource = Self.mostJoiningPerSource
+            limits.source = IdentityRoutes.source(of:)
             let server = ControlServer(
                 address: .serverTLS(host: host.description, port: port, joinTLS),
                 routes: service.identityRoutes.joining, limits: limits, logger: logger)
@@ -148,6 +149,8 @@ package enum VaultProcess {
 
     /// 64: whoever joins or rejoins is done in a moment, and strangers can connect here.
     private static let mostJoining = 64
+    /// 8: services of one host that start together; seven more hosts can be at it beside.
+    private static let mostJoiningPerSource = 8
 }
 
 /// Whether a drain has begun; what waits for that.
@@ -214,7 +217,7 @@ extension VaultConfiguration {
     private static var reservedFiles: Int { 64 }
 
     /// Throws if something is different in `new` that is fixed at the start.
-    fileprivate func checkFixed(_ new: VaultConfiguration) throws {
+    func checkFixed(_ new: VaultConfiguration) throws {
         var changed: [String] = []
         if self.spiffeID != new.spiffeID { changed.append("service") }
         if self.stateDirectory != new.stateDirectory { changed.append("state") }
@@ -224,6 +227,9 @@ extension VaultConfiguration {
         if self.token != new.token { changed.append("pkcs11") }
         if self.identities != new.identities { changed.append("identities") }
         if self.adminSocket != new.adminSocket { changed.append("admin") }
+        if self.drainTimeoutMilliseconds != new.drainTimeoutMilliseconds {
+            changed.append("drain_timeout_ms")
+        }
         if self.connections != new.connections
             || self.idleTimeoutMilliseconds != new.idleTimeoutMilliseconds
         {

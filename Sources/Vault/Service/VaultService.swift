@@ -37,10 +37,12 @@ package final class VaultService: Sendable {
             throw StartError.environment("the vault cannot be opened: \(error)")
         }
         self.events = EventPublisher(now: UnixTime.milliseconds)
+        let token = try configuration.openToken(self.state)
         let identities: VaultIdentities
         do {
             identities = try VaultIdentities(
-                configuration, store: self.state, events: self.events, logger: logger)
+                configuration, store: self.state, token: token, events: self.events,
+                logger: logger)
         } catch {
             throw StartError.environment("identities cannot be issued: \(error)")
         }
@@ -53,42 +55,23 @@ package final class VaultService: Sendable {
         self.policy = policy
         self.store = VaultStore(
             state: self.state,
-            sealing: VaultSealing(
-                rootKeyPath: configuration.rootKeyFile,
-                token: try Self.token(configuration, self.state)),
-            events: VaultEvents(publisher: self.events) { name, identity in
-                policy.allows(.get, .key, name, to: identity)
+            sealing: VaultSealing(rootKeyPath: configuration.rootKeyFile, token: token),
+            events: VaultEvents(publisher: self.events) { kind, name, identity in
+                policy.allows(.get, kind, name, to: identity)
             }, baseURL: configuration.publicURL)
         self.threads = NIOThreadPool(numberOfThreads: Self.threads)
         self.threads.start()
         self.logger = logger
-    }
-
-    /// The token, if one is configured.
-    ///
-    /// Nothing is made where the state says that the key which seals it was there before: another in
-    /// its place would hide that it is lost.
-    private static func token(
-        _ configuration: VaultConfiguration, _ state: StateStore
-    ) throws -> Token? {
-        let isNeeded: Bool
-        do throws(StateError) {
-            isNeeded = try state.hasVaultVersionsOfToken()
-        } catch {
-            throw StartError.environment("the vault cannot be opened: \(error)")
-        }
-        guard let wanted = configuration.token else {
-            guard !isNeeded else {
-                throw StartError.configuration(
-                    "keys of this state are in a PKCS#11 token, or sealed under it: \"pkcs11\" is missing"
-                )
-            }
-            return nil
-        }
-        do throws(TokenError) {
-            return try Token(wanted, mayMakeKey: !isNeeded)
-        } catch {
-            throw StartError.environment("\(error)")
+        if let token {
+            logger.notice(
+                "token in use",
+                metadata: [
+                    "rsa_keys": token.holdsRSA
+                        ? "in the token, or sealed under a key of it"
+                        : "sealed under a key of the token",
+                    "new_trust_roots": token.signs
+                        ? "keys in the token" : "keys sealed under the root key",
+                ])
         }
     }
 
@@ -112,6 +95,7 @@ package final class VaultService: Sendable {
             self.events.beat()
             if beats.isMultiple(of: Self.beatsBetweenPurges) { await self.purgeOverdue() }
             beats += 1
+            self.connections.closeExpired()
             try? await Task.sleep(for: .seconds(1))
         }
     }

@@ -91,14 +91,15 @@ struct VaultStore: Sendable {
         return "\(link)&$skiptoken=\(token)"
     }
 
-    /// Adds a version with its secret.
+    /// Adds a version with its secret, unless the request has made another than `known`.
     func add(
-        _ version: VaultVersion, sealed: [UInt8], _ request: VaultRequest
+        _ version: VaultVersion, sealed: [UInt8], _ request: VaultRequest,
+        besides known: VaultVersion? = nil
     ) throws(VaultError) -> VaultVersion {
         try self.asking(request.kind) { () throws(StateError) in
             try self.state.addVaultVersion(
-                version, sealed: sealed, request: request.requestID, after: request.ifMatch,
-                request.use(version.version))
+                version, sealed: sealed, request: request.requestID, besides: known?.version,
+                after: request.ifMatch, request.use(version.version))
         }
     }
 

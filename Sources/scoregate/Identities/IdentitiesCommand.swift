@@ -25,11 +25,10 @@ struct IdentitiesCommand: ParsableCommand {
         ])
 }
 
-/// The state of the vault, open, with who issues identities from it.
+/// The state of the vault, open.
 struct VaultIdentityState {
     let configuration: VaultConfiguration
     let store: StateStore
-    let authority: IdentityAuthority
 
     /// Opens what the configuration names; prints what is wrong and ends with 1 or 3 if it cannot.
     init(_ path: String) throws {
@@ -45,7 +44,19 @@ struct VaultIdentityState {
             try StateStore(
                 folder: configuration.stateDirectory, rootKeyPath: configuration.rootKeyFile)
         }
-        self.authority = configuration.authority(self.store, actor: StateChange.actor)
+    }
+
+    /// Runs `body` with who issues identities; ends with 1 or 3 if the vault's token cannot be opened.
+    func withAuthority<Value>(_ body: (IdentityAuthority) throws -> Value) throws -> Value {
+        let token: Token?
+        do throws(StartError) {
+            token = try self.configuration.openToken(self.store)
+        } catch {
+            throw CommandFailure(code: .environment, message: "\(error)")
+        }
+        defer { token?.finalize() }
+        return try body(
+            self.configuration.authority(self.store, token: token, actor: StateChange.actor))
     }
 
     /// Waits until the running vault has a change in force, and says so; ends with 3 if it has not.
@@ -97,10 +108,12 @@ struct IdentitiesTokenCommand: ParsableCommand {
         }
         let token: JoinToken
         do {
-            token = try IdentityTokens.make(
-                SPIFFEID(self.identity), dnsNames: self.dnsNames, vault: vault,
-                authority: state.authority, store: state.store, now: UnixTime.milliseconds,
-                actor: StateChange.actor)
+            token = try state.withAuthority { authority in
+                try IdentityTokens.make(
+                    SPIFFEID(self.identity), dnsNames: self.dnsNames, vault: vault,
+                    authority: authority, store: state.store, now: UnixTime.milliseconds,
+                    actor: StateChange.actor)
+            }
         } catch let error as CryptographyError {
             throw CommandFailure(code: .refused, message: error.description)
         } catch StateError.cryptography(let error) {
@@ -144,7 +157,7 @@ struct IdentitiesListCommand: ParsableCommand {
         }
         if self.output == .json { return try JSONOutput.print(list) }
         for root in list.roots {
-            print("root\t\(root.state)\t\(root.sha256)\tuntil \(root.notAfter)")
+            print("root\t\(root.state)\t\(root.sha256)\tuntil \(root.notAfter)\tkey \(root.key)")
         }
         for issued in list.certificates {
             let names = issued.dnsNames.joined(separator: " ")
@@ -165,8 +178,10 @@ struct IdentitiesListCommand: ParsableCommand {
         let sha256: String
         let state: String
         let notAfter: String
+        let key: String
 
         init(_ record: AuthorityRecord) {
+            self.key = record.tokenKey == nil ? "sealed in the state" : "in the token"
             self.sha256 = record.certificate.fingerprint.hexadecimal
             self.state = record.state.rawValue
             self.notAfter = UTCDate.text(of: record.certificate.notAfter)

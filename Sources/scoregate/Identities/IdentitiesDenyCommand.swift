@@ -86,8 +86,10 @@ struct IdentitiesRotateRootCommand: ParsableCommand {
 
     func run() throws {
         let state = try VaultIdentityState(self.config)
-        let root = try StateChange.failing { () throws(StateError) in
-            try state.authority.rotateRoot(now: UnixTime.milliseconds)
+        let root = try state.withAuthority { authority in
+            try StateChange.failing { () throws(StateError) in
+                try authority.rotateRoot(now: UnixTime.milliseconds)
+            }
         }
         guard let root else {
             throw CommandFailure(
@@ -95,6 +97,7 @@ struct IdentitiesRotateRootCommand: ParsableCommand {
                 message: "a rotation is under way: `identities list` shows how far it is")
         }
         print("published: \(root.fingerprint.hexadecimal)")
-        print("it signs in \(2 * state.authority.leafSeconds) seconds, if the vault runs then")
+        let seconds = 2 * state.configuration.identities.leafSeconds
+        print("it signs in \(seconds) seconds, if the vault runs then")
     }
 }

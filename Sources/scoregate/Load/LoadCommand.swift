@@ -42,7 +42,7 @@ struct LoadCommand: AsyncParsableCommand {
     }
 
     private func test() async throws {
-        let plan = try self.plan(for: self.url)
+        let plan = try self.plan()
         let expectations = try self.report.expectations()
         Interruption.listen()
         if self.comparison.findMax {
@@ -56,7 +56,7 @@ struct LoadCommand: AsyncParsableCommand {
 
     private func once(_ plan: LoadPlan, _ expectations: Expectations) async throws {
         let live = LiveLine(seconds: plan.seconds)
-        let environment = Self.environment
+        let environment = await Self.environment(plan)
         var report = try await LoadRun.run(
             plan, isInterrupted: { Interruption.hasCome }, observe: { live.show($0) })
         live.end()
@@ -65,6 +65,7 @@ struct LoadCommand: AsyncParsableCommand {
         print(SummaryText(report).text, terminator: "")
         fflush(nil)
         try self.report.write(report)
+        if let failure = report.sessionFileFailure { throw LoadError.environment(failure) }
         guard let broken = report.verdicts.first(where: { !$0.isKept }) else {
             guard !report.isInterrupted else {
                 throw CommandFailure(code: .refused, message: "ended before its time")
@@ -79,15 +80,17 @@ struct LoadCommand: AsyncParsableCommand {
             throw LoadError.usage("--find-max needs to know what a rate must keep: --fail-if")
         }
         try self.report.refuseCharts("--find-max")
+        let environment = await Self.environment(plan)
         let live = LiveLine(seconds: plan.seconds)
-        var result = try await FindMaximum.run(
+        var (result, failure) = try await FindMaximum.run(
             plan, expectations, isInterrupted: { Interruption.hasCome },
             observe: { live.show(FindMaximum.line($0)) })
         live.end()
-        result.environment = Self.environment
+        result.environment = environment
         print(result.text, terminator: "")
         fflush(nil)
         try self.report.writeJSON(result)
+        if let failure { throw failure }
         guard result.maximum != nil else {
             throw CommandFailure(
                 code: .refused,
@@ -101,16 +104,18 @@ struct LoadCommand: AsyncParsableCommand {
         try self.report.refuseCharts("--vs")
         var other = try self.plan(for: url, connectTo: self.comparison.vsConnectTo)
         try self.comparison.apply(toSecond: &other)
+        let environment = await Self.environment(plan)
         let live = LiveLine(seconds: plan.seconds)
         let rounds = self.comparison.rounds
-        var comparison = try await Comparison.run(
+        var (comparison, failure) = try await Comparison.run(
             plan, other, rounds: rounds, expectations, isInterrupted: { Interruption.hasCome },
             observe: { _ in live.show("a round of \(rounds) is done") })
         live.end()
-        comparison.environment = Self.environment
+        comparison.environment = environment
         print(comparison.text, terminator: "")
         fflush(nil)
         try self.report.writeJSON(comparison)
+        if let failure { throw failure }
         if let broken = comparison.broken.first {
             throw CommandFailure(code: .refused, message: broken)
         }
@@ -119,18 +124,24 @@ struct LoadCommand: AsyncParsableCommand {
         }
     }
 
-    private static var environment: ReportEnvironment {
-        ReportEnvironment(
+    /// Where and when it runs, and what the tester adds there by itself.
+    private static func environment(_ plan: LoadPlan) async -> ReportEnvironment {
+        let floor = await LoadRun.floor(
+            isBusyPolling: plan.isBusyPolling, isInterrupted: { Interruption.hasCome })
+        return ReportEnvironment(
             version: Scoregate.version,
             arguments: ["scoregate"] + CommandLine.arguments.dropFirst(),
-            started: Date().timeIntervalSince1970)
+            started: Date().timeIntervalSince1970, floor: floor)
     }
 
-    /// Everything that was asked for, for one URL.
-    func plan(for url: String, connectTo: String? = nil) throws(LoadError) -> LoadPlan {
-        let isFirst = url == self.url
-        let target = try LoadTarget(
-            url, connectTo: isFirst ? self.traffic.connectTo : connectTo)
+    /// Everything that was asked for.
+    func plan() throws(LoadError) -> LoadPlan {
+        try self.plan(for: self.url, connectTo: self.traffic.connectTo)
+    }
+
+    /// The same for another URL, which may be the same at another place.
+    func plan(for url: String, connectTo: String?) throws(LoadError) -> LoadPlan {
+        let target = try LoadTarget(url, connectTo: connectTo)
         var plan = LoadPlan(target: target, model: try self.traffic.model())
         try self.traffic.apply(to: &plan)
         try self.request.apply(to: &plan)

@@ -12,6 +12,10 @@ struct RefusedMemorySoak {
     enum Kind: String, CaseIterable {
         case pings
         case settings
+        case priority
+        case unknown = "frames of no known type"
+        case tinyWindows = "WINDOW_UPDATE by one"
+        case fieldBomb = "one field named again and again"
         case endlessContinuation = "CONTINUATION without end"
         case endlessHead = "a head without end"
         case cutFields = "a head whose last field is cut"
@@ -29,6 +33,18 @@ struct RefusedMemorySoak {
                 return Self.many(RawFrame(type: 6, stream: 0, payload: [0, 0, 0, 0, 0, 0, 0, 0]))
             case .settings:
                 return Self.many(RawFrame(type: 4, stream: 0))
+            case .priority:
+                return Self.many(RawFrame(type: 2, stream: 1, payload: [0, 0, 0, 3, 1]))
+            case .unknown:
+                return Self.many(RawFrame(type: 0xbb, stream: 0))
+            case .tinyWindows:
+                return Self.many(RawFrame(type: 8, stream: 0, payload: [0, 0, 0, 1]))
+            case .fieldBomb:
+                // Put into the dynamic table once, then named by index 62.
+                let value = String(repeating: "a", count: 4000)
+                let entry = [UInt8(0x40)] + RawFrame.string("bomb") + RawFrame.string(value)
+                return RawFrame.headers(
+                    block: block + entry + [UInt8](repeating: 0xbe, count: 9000))
             case .endlessContinuation:
                 let field: [UInt8] = [0, 1, 97, 1, 98]
                 return openHead + Self.many(RawFrame(type: 9, stream: 1, payload: field))

@@ -79,7 +79,115 @@ struct RefusedStream: CustomTestStringConvertible, Sendable {
         Self(120, "pseudo-field twice", .reset) { RawFrame.headers($0 + [(":path", "/x")]) },
     ]
 
+    /// What a field's bytes may not be, and what only looks like a field that is known.
+    static let bytes: [Self] = [
+        .field(116, "Content-Type", "a"), .field(116, "content\rtype", "a"),
+        .field(116, "HOST", "localhost"), .field(116, "x-Request-id", "a"),
+        .field(116, "x-requesT-id", "a"), .field(116, "\u{e4}", "a"), .field(116, "x\u{7f}", "a"),
+        .field(116, "x:", "a"), .field(116, ":", "a"), .field(116, "x", "a\u{7f}"),
+        .field(116, "x", " a"), .field(116, "x", "a\t"), .field(116, "x", "a\u{1}12345678"),
+        .field(116, "x", "12345678\n"), .field(116, "content-type", "a\r"),
+        .field(116, "x", "a\tb \u{e4}", .status(200)), .field(116, "x", "", .status(200)),
+        .field(116, "x!#$%&'*+-.^`|~1", "a", .status(200)),
+        .field(117, ":path", "/a b"), .field(117, ":path", "/a\u{7f}"),
+        .field(117, ":path", " "), .field(118, ":method", ""), .field(118, ":method", "POST "),
+        .field(118, ":method", "P\u{e4}"), .field(119, ":scheme", ""),
+        .field(120, ":status", "200"), .field(120, ":Path", "/"), .field(120, ":protocol", "x"),
+        .field(114, "te", "trailers, gzip"), .field(114, "te", ""),
+        .field(114, "te", "trailers", .status(200)), .field(122, ":authority", ""),
+        .field(122, ":authority", " "),
+        Self(121, "host twice", .reset) {
+            RawFrame.headers($0 + [("host", "localhost"), ("host", "localhost")])
+        },
+        Self(121, "host twice, no :authority", .reset) { fields in
+            RawFrame.headers(
+                fields.filter { $0.0 != ":authority" }
+                    + [("host", "localhost"), ("host", "localhost")])
+        },
+        Self(121, "host alone", .status(200)) { fields in
+            RawFrame.headers(fields.filter { $0.0 != ":authority" } + [("host", "localhost")])
+        },
+        Self(122, ":authority twice", .reset) {
+            RawFrame.headers([(":authority", "localhost")] + $0)
+        },
+        Self(118, ":method twice", .reset) { RawFrame.headers([(":method", "POST")] + $0) },
+        Self(119, ":scheme twice", .reset) { RawFrame.headers([(":scheme", "https")] + $0) },
+        Self(75, "CONNECT", .status(405)) { fields in
+            RawFrame.headers(
+                [(":method", "CONNECT")]
+                    + fields.filter { ![":method", ":path", ":scheme"].contains($0.0) })
+        },
+        .field(75, ":method", "CONNECT"),
+        Self(116, "431 and then a field that is none", .reset) { fields in
+            RawFrame.headers(
+                fields + [("x", String(repeating: "a", count: 16_380)), ("connection", "close")])
+        },
+        Self(120, "431 and then a pseudo-field", .reset) { fields in
+            RawFrame.headers(
+                fields + [("x", String(repeating: "a", count: 16_380)), (":path", "/")])
+        },
+    ]
+
+    /// Fields after the body, which must be some and the end.
+    static func trailers(
+        _ name: String, _ fields: [(String, String)], _ answer: Answer = .reset,
+        length: String? = nil, endsStream: Bool = true
+    ) -> Self {
+        Self(124, "trailers: \(name)", answer) {
+            RawFrame.headers(
+                $0 + (length.map { [("content-length", $0)] } ?? []), endsStream: false)
+                + RawFrame.data("abcd", endsStream: false)
+                + RawFrame.headers(fields, endsStream: endsStream)
+        }
+    }
+
+    static let trailers: [Self] = [
+        .trailers("good", [("x", "y")], .status(200)),
+        .trailers("none", [], .status(200), length: "4"),
+        .trailers("not the end", [("x", "y")], endsStream: false),
+        .trailers("too early", [("x", "y")], length: "5"),
+        .trailers("too late", [("x", "y")], length: "3"),
+        .trailers("pseudo-field", [(":path", "/")]), .trailers("status", [(":status", "200")]),
+        .trailers("connection", [("connection", "close")]),
+        .trailers("transfer-encoding", [("transfer-encoding", "chunked")]),
+        .trailers("upper case", [("X", "y")]), .trailers("no name", [("", "y")]),
+        .trailers("line end", [("x", "y\r\nz: a")]), .trailers("te", [("te", "gzip")]),
+        .trailers("another length", [("content-length", "5")]),
+    ]
+
     static let bodies: [Self] = [
+        Self(111, "content-length 4 and two and two more bytes too many", .reset) {
+            RawFrame.headers($0 + [("content-length", "4")], endsStream: false)
+                + RawFrame.data("01", endsStream: false) + RawFrame.data("2345", endsStream: false)
+                + RawFrame.data("", endsStream: true)
+        },
+        Self(111, "content-length 4 and 3 bytes", .reset) {
+            RawFrame.headers($0 + [("content-length", "4")], endsStream: false)
+                + RawFrame.data("012")
+        },
+        Self(111, "content-length 0 and 1 byte", .reset) {
+            RawFrame.headers($0 + [("content-length", "0")], endsStream: false)
+                + RawFrame.data("0")
+        },
+        Self(111, "content-length 4 and 4 bytes and none", .status(200)) {
+            RawFrame.headers($0 + [("content-length", "4")], endsStream: false)
+                + RawFrame.data("0123", endsStream: false) + RawFrame.data("")
+        },
+        Self(22, "one length twice", .reset) {
+            RawFrame.headers($0 + [("content-length", "0"), ("content-length", "0")])
+        },
+        Self(26, "content-length of 2^64", .reset) { fields in
+            RawFrame.headers(fields + [("content-length", "18446744073709551616")])
+        },
+        Self(26, "content-length +0", .reset) {
+            RawFrame.headers($0 + [("content-length", "+0")])
+        },
+        Self(26, "content-length of nothing", .reset) {
+            RawFrame.headers($0 + [("content-length", "")])
+        },
+        Self(26, "a list of lengths", .reset) {
+            RawFrame.headers($0 + [("content-length", "0, 0")])
+        },
         Self(111, "content-length 4 and 10 bytes", .reset) {
             RawFrame.headers($0 + [("content-length", "4")], endsStream: false)
                 + RawFrame.data("0123456789")

@@ -5,8 +5,10 @@ import Testing
 struct RefusedStreamTests {
     @Test(
         "gets its answer; the backend hears nothing",
-        arguments: [RefusedStream.fields, RefusedStream.bodies, RefusedStream.frames]
-            .flatMap(\.self))
+        arguments: [
+            RefusedStream.fields, RefusedStream.bytes, RefusedStream.trailers,
+            RefusedStream.bodies, RefusedStream.frames,
+        ].flatMap(\.self))
     func refused(_ input: RefusedStream) async throws {
         let stage = try Stage.current
         let before = stage.backend.byteCount
@@ -55,13 +57,21 @@ struct RefusedStreamTests {
         #expect(stage.backend.byteCount == before)
     }
 
-    @Test("another host than that of SNI is misdirected")
-    func misdirected() async throws {
+    @Test(
+        "another host than that of SNI is answered if the certificate covers it, else misdirected",
+        arguments: [
+            ("localhost", 200), ("iris.example.com", 200), ("IRIS.example.com:443", 200),
+            ("x.apps.example.com", 200), ("example.com", 421), ("127.0.0.1", 421),
+        ])
+    func misdirected(_ host: String, _ status: Int) async throws {
         let stage = try Stage.current
-        let client = try await stage.connect(serverName: "iris.example.com", alpn: ["h2"])
-        await client.send(RawFrame.start + RawFrame.headers(stage.fields()))
+        let client = try await stage.connect(serverName: "other.example.com", alpn: ["h2"])
+        let fields = stage.fields().map { $0.0 == ":authority" ? ($0.0, host) : $0 }
+        let before = stage.backend.requests.count
+        await client.send(RawFrame.start + RawFrame.headers(fields))
         let frames = await client.frames { $0.contains { $0.type == 1 } }
-        #expect(frames.first { $0.type == 1 }?.status == 421)
+        #expect(frames.first { $0.type == 1 }?.status == status)
+        #expect(stage.backend.requests.count == before + (status == 200 ? 1 : 0))
     }
 
     /// Floods, each of which must end with GOAWAY(ENHANCE_YOUR_CALM) soon.
@@ -221,5 +231,25 @@ struct RefusedStreamTests {
                 + RawFrame.data("next", stream: 3))
         let frames = await client.frames { $0.contains { $0.type == 1 && $0.stream == 3 } }
         #expect(frames.contains { $0.type == 1 && $0.stream == 3 })
+    }
+
+    @Test("limits.header_bytes holds for HTTP/2 as for HTTP/1.1, and is announced")
+    func headerBytes() async throws {
+        let stage = try await Stage.start(StageSetup(limits: "{header_bytes: 8192}"))
+        do {
+            let client = try await stage.connectHTTP2()
+            let pad = [("x", String(repeating: "a", count: 6000)), ("y", "b")]
+            await client.send(RawFrame.headers(stage.fields() + pad))
+            await client.send(
+                RawFrame.headers(stage.fields() + pad + [("z", pad[0].1)], stream: 3))
+            let frames = await client.frames { $0.count { $0.type == 1 } == 2 }
+            #expect(frames.filter { $0.type == 1 }.compactMap(\.status).sorted() == [200, 431])
+            let settings = try #require(frames.first(where: { $0.type == 4 })).payload
+            #expect(settings.firstRange(of: [0, 6, 0, 0, 0x20, 0]) != nil)
+        } catch {
+            await stage.stop()
+            throw error
+        }
+        await stage.stop()
     }
 }

@@ -151,9 +151,13 @@ final class GatewayProcess: Sendable {
         return outcome.output.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
-    /// Runs a command of the program to its end.
-    static func run(_ arguments: [String]) async throws -> Outcome {
-        try await Command.run(self.executable.path, arguments)
+    /// Runs a command of the program to its end; `environment` has further variables.
+    static func run(
+        _ arguments: [String], environment: [String: String] = [:]
+    ) async throws -> Outcome {
+        try await Command.run(
+            self.executable.path, arguments,
+            environment: ProcessInfo.processInfo.environment.merging(environment) { $1 })
     }
 }
 
@@ -222,5 +226,6 @@ enum Command {
 enum HarnessError: Error {
     case notListening(String)
     case commandFailed(String)
-    case noAnswer
+    /// With what came instead.
+    case noAnswer(RawClient.Received)
 }

@@ -136,8 +136,8 @@ final class HTTP2Backend: Sendable {
                 self.begin(.chunked)
                 self.stream.sendBody(ByteBuffer(string: "body"))
                 let trailers = MessageHead()
-                trailers.append("grpc-status", "0")
                 trailers.append("x-request-id", "backend's own")
+                trailers.append("grpc-status", "0")
                 self.stream.sendEnd(trailers: trailers)
                 self.stream.flush()
             case "/events":
@@ -176,7 +176,7 @@ final class HTTP2Backend: Sendable {
         }
 
         func requestReadComplete() {}
-        func receiveBadRequest(_ error: HTTPError) {}
+        func receiveBadRequest(_ error: HTTPError, head: MessageHead?) {}
         func requestFailed(_ error: StreamError) { self.update { $0.failure = "\(error)" } }
         func answerWritabilityChanged(isWritable: Bool) {}
         func connectionClosed() {}

@@ -24,7 +24,9 @@ final class Materials: Sendable {
         try FileManager.default.createDirectory(
             atPath: self.path, withIntermediateDirectories: false,
             attributes: [.posixPermissions: 0o700])
-        let authority = try CertificateAuthority.create(trustDomain: "test.local")
+        // Two days old, so that certificates of a day can be about to run out.
+        let authority = try CertificateAuthority.create(
+            trustDomain: "test.local", now: CertificateAuthority.now - 2 * 86_400)
         let key = try authority.privateKeyPEM()
         self.authorityKey = unsafe key.bytes.withUnsafeBytes { unsafe Array($0) }
         self.root = self.path + "/root.pem"

@@ -134,7 +134,7 @@ final class RawClient: Sendable {
     /// The one next answer.
     func answer(method: String = "POST") async throws -> RawAnswer {
         guard let answer = await self.answers(1, methods: [method]).first else {
-            throw HarnessError.noAnswer
+            throw HarnessError.noAnswer(self.received.value)
         }
         return answer
     }

@@ -13,11 +13,17 @@ final class IdentityFleet {
     private(set) var agent: GatewayProcess?
     private(set) var gateway: GatewayProcess?
     private(set) var key = ""
+    /// The vault's token, if it has one.
+    let token: SoftToken?
 
-    private init(_ materials: Materials, _ model: RecordingBackend, _ vault: GatewayProcess) {
+    private init(
+        _ materials: Materials, _ model: RecordingBackend, _ vault: GatewayProcess,
+        _ token: SoftToken?
+    ) {
         self.materials = materials
         self.model = model
         self.vault = vault
+        self.token = token
     }
 
     /// Where everything listens; 0 is a port of the kernel's choice.
@@ -43,10 +49,14 @@ final class IdentityFleet {
     }
 
     /// Starts a vault, and an agent and a gateway if they are wanted; ends them after `body`.
+    ///
+    /// With a `kind` the vault has a token of that kind.
     static func run(
-        services: Bool = true, ports: Ports? = nil, _ body: (IdentityFleet) async throws -> Void
+        services: Bool = true, ports: Ports? = nil, token kind: SoftToken.Kind? = nil,
+        _ body: (IdentityFleet) async throws -> Void
     ) async throws {
         let materials = try Materials()
+        let token = try await kind?.make(in: materials)
         let model = try await RecordingBackend.start(.loopback)
         do {
             var ports = ports
@@ -55,9 +65,11 @@ final class IdentityFleet {
             }
             let chosen = try #require(ports)
             let file = try materials.write(
-                "vault.yaml", Self.vaultConfiguration(port: chosen.vault, joinPort: chosen.join))
-            let vault = try await GatewayProcess.start("vault", configuration: file)
-            let fleet = IdentityFleet(materials, model, vault)
+                "vault.yaml",
+                Self.vaultConfiguration(port: chosen.vault, joinPort: chosen.join, token))
+            let vault = try await GatewayProcess.start(
+                "vault", configuration: file, environment: token?.environment ?? [:])
+            let fleet = IdentityFleet(materials, model, vault, token)
             do {
                 #expect(await fleet.isJoinable())
                 if services { try await fleet.startServices(chosen) }
@@ -100,7 +112,8 @@ final class IdentityFleet {
         await self.vault.end()
         try await body()
         self.vault = try await GatewayProcess.start(
-            "vault", configuration: self.vault.configuration)
+            "vault", configuration: self.vault.configuration,
+            environment: self.token?.environment ?? [:])
         #expect(await self.isJoinable())
     }
 
@@ -113,14 +126,15 @@ final class IdentityFleet {
     /// A command on the vault's state.
     func identities(_ arguments: String...) async throws -> GatewayProcess.Outcome {
         try await GatewayProcess.run(
-            ["identities"] + arguments + ["--config", self.vault.configuration])
+            ["identities"] + arguments + ["--config", self.vault.configuration],
+            environment: self.token?.environment ?? [:])
     }
 
     func makeToken(_ place: String, file: String, _ arguments: String...) async throws {
         let outcome = try await GatewayProcess.run(
             ["identities", "token", "spiffe://test.local/\(place)"] + arguments + [
                 "--output", self.path(file), "--config", self.vault.configuration,
-            ])
+            ], environment: self.token?.environment ?? [:])
         guard outcome.code == 0 else { throw HarnessError.commandFailed(outcome.errors) }
     }
 
@@ -146,7 +160,9 @@ final class IdentityFleet {
         return await client.answers(1, within: .seconds(60)).first?.status ?? 0
     }
 
-    private static func vaultConfiguration(port: Int, joinPort: Int) -> String {
+    private static func vaultConfiguration(
+        port: Int, joinPort: Int, _ token: SoftToken?
+    ) -> String {
         """
         trust_domain: test.local
         service: {kind: vault, name: main}
@@ -155,6 +171,7 @@ final class IdentityFleet {
         listeners:
           - address: 127.0.0.1:\(port)
         identities: {join_address: "127.0.0.1:\(joinPort)", certificate_minutes: 15}
+        \(token?.line ?? "")
         policy: []
         """
     }

@@ -104,6 +104,28 @@ struct IdentityTests {
         }
     }
 
+    @Test("who holds connections to the join listener keeps no other address out")
+    func held() async throws {
+        let ports = try await IdentityFleet.Ports.find()
+        try await IdentityFleet.run(services: false, ports: ports) { _ in
+            let outcome = try await Command.run(
+                "/bin/bash",
+                [
+                    "-c",
+                    """
+                    for i in 1 2 3 4 5 6 7 8; do exec {held}<>/dev/tcp/127.0.0.1/\(ports.join); done
+                    exec {ninth}<>/dev/tcp/127.0.0.1/\(ports.join)
+                    read -t 60 -u $ninth; (($? <= 128)) && echo ninth is closed
+                    openssl s_client -connect 127.0.0.1:\(ports.join) -bind 127.0.0.2:0 \
+                    </dev/null 2>/dev/null | grep 'BEGIN CERTIFICATE'
+                    """,
+                ])
+            // On a machine so busy that handshakes timed out meanwhile, all of them are closed.
+            #expect(outcome.output.contains("ninth is closed"), "\(outcome)")
+            #expect(outcome.output.contains("BEGIN CERTIFICATE"), "\(outcome)")
+        }
+    }
+
     @Test("a vault that is away is waited for; the key of a certificate gets another")
     func outage() async throws {
         try await IdentityFleet.run(services: false) { fleet in
@@ -124,6 +146,48 @@ struct IdentityTests {
             let third = try await client.rejoin()
             #expect(third.serial != second.serial)
             #expect(try client.folder.certificate()?.serial == third.serial)
+        }
+    }
+
+    @Test(
+        "a token of a vault whose trust root is another one is used, the certificate valid or not")
+    func otherRoot() async throws {
+        try await IdentityFleet.run(services: false) { fleet in
+            try await fleet.makeToken("agent/a", file: "a.token")
+            let old = try fleet.client("agent/a", name: "a")
+            let first = try await old.join()
+            // Used long ago, and the vault is another one.
+            try await fleet.restartVault {
+                try FileManager.default.removeItem(atPath: fleet.path("vault-state"))
+            }
+            #expect(try await old.ensure().serial == first.serial)
+            let later = CertificateAuthority.now + 7200
+            await #expect {
+                _ = try await old.ensure(now: later)
+            } throws: {
+                if case KeyVaultError.unavailable = $0 { true } else { false }
+            }
+            for (name, now) in [("b", later), ("c", CertificateAuthority.now)] {
+                try FileManager.default.copyItem(
+                    atPath: fleet.path("a"), toPath: fleet.path(name))
+                try await fleet.makeToken("agent/a", file: "\(name).token")
+                let client = try fleet.client("agent/a", name: name)
+                let second = try await client.ensure(now: now)
+                #expect(second.serial != first.serial)
+                #expect(try await client.renew().serial != second.serial)
+            }
+            // A service that goes on and finds the token when it is to renew.
+            let (renewed, tell) = AsyncStream.makeStream(of: Bool.self)
+            try await fleet.makeToken("agent/a", file: "d.token")
+            try FileManager.default.copyItem(atPath: fleet.path("a"), toPath: fleet.path("d"))
+            let keeper = IdentityKeeper(try fleet.client("agent/a", name: "d")) { event in
+                if case .renewed = event { tell.yield(true) } else { tell.yield(false) }
+            }
+            keeper.renewNow()
+            let running = Task { await keeper.run() }
+            for await isRenewed in renewed.prefix(1) { #expect(isRenewed) }
+            running.cancel()
+            await running.value
         }
     }
 

@@ -47,6 +47,10 @@ struct LoadCommandTests {
         #expect(outcome.output.contains("TLSv1.3"))
         let report = try Self.report(base + ".json")
         #expect(report["schema"] as? String == "scoregate-load/1")
+        let environment = try #require(report["environment"] as? [String: Any])
+        let floor = try #require(environment["floor"] as? [String: Any])
+        #expect(floor["count"] as? Int == 1000)
+        #expect(outcome.output.contains("\nfloor       p50 "), "\(outcome.output)")
         #expect(try Self.counts(report)["completed"] == 50)
         let csv = try String(contentsOfFile: base + ".csv", encoding: .utf8)
         let lines = csv.split(separator: "\n").map {
@@ -78,6 +82,7 @@ struct LoadCommandTests {
         #expect(text.contains("good answers a second"), "\(drawn.errors)")
         #expect(text.components(separatedBy: "<svg").count - 1 == 3)
         #expect(text.contains("Run and environment"))
+        #expect(text.contains("tester's floor"))
     }
 
     @Test("sessions are resumed within a run, and from the file of the run before")
@@ -111,6 +116,22 @@ struct LoadCommandTests {
         let other = try await Self.load(stage, options + ["--sni", "iris.example.com"])
         #expect(other.code == 3)
         #expect(other.errors.contains("not a session file of this server"))
+    }
+
+    @Test("a session file that cannot be written does not lose what was found")
+    func unwritableSessions() async throws {
+        let stage = try Stage.current
+        let json = "\(stage.materials.path)/unwritable.json"
+        let outcome = try await Self.load(
+            stage,
+            [
+                "--rate", "20", "--handshake", "resume", "--json", json, "--session-file",
+                "\(stage.materials.path)/missing/sessions",
+            ])
+        #expect(outcome.code == 3)
+        #expect(outcome.errors.contains("the session file cannot be written"))
+        #expect(outcome.output.contains("completed 20"))
+        #expect(try Self.counts(Self.report(json))["completed"] == 20)
     }
 
     @Test(
@@ -156,8 +177,10 @@ struct LoadCommandTests {
         let ids = Set(requests.compactMap { $0["x-request-id"] })
         #expect(ids.count == 20)
         #expect(ids.allSatisfy { UUID(uuidString: $0) != nil })
-        let log = try await stage.accessLog(20).joined()
-        #expect(ids.allSatisfy { log.contains($0) })
+        let log = try await stage.accessLog { lines in
+            ids.allSatisfy { id in lines.contains { $0.contains(id) } }
+        }
+        #expect(ids.allSatisfy { id in log.contains { $0.contains(id) } })
     }
 
     @Test("a wrong key is said to be one")
@@ -286,10 +309,12 @@ struct LoadRunsTests {
     @Test("SIGINT ends a run early, and what was found is printed")
     func interrupted() async throws {
         try await Self.withModel { url in
+            // In the foreground it sends one signal; otherwise its process group gets another, and
+            // a second SIGINT ends the command at once.
             let outcome = try await Command.run(
                 "/usr/bin/timeout",
                 [
-                    "--preserve-status", "--kill-after=60", "--signal=INT", "4",
+                    "--foreground", "--preserve-status", "--kill-after=60", "--signal=INT", "4",
                     GatewayProcess.executable.path, "load", url, "--rate", "50", "--duration",
                     "10m",
                     "--maximum-lag", "1h",

@@ -111,4 +111,37 @@ struct LoadFailureTests {
             #expect(outcome.output.contains("completed 10"))
         }
     }
+    @Test("a later run that cannot begin does not lose what those before it found")
+    func laterRuns() async throws {
+        try await Self.withBackend { backend, materials in
+            // The key is gone once the first run of A, or the first trial, has read it.
+            for (options, command, found, field) in [
+                (
+                    ["--vs", backend.url + "/b", "--rounds", "3"],
+                    "test -e once && rm key; touch once", "1 rounds of A B", "rounds"
+                ),
+                (
+                    ["--find-max", "--fail-if", "mean>10s"], "rm key", "kept     10.0/s", "trials"
+                ),
+            ] {
+                let folder = "\(materials.path)/\(field)"
+                let (key, json) = ("\(folder)/key", "\(folder)/report.json")
+                try FileManager.default.createDirectory(
+                    atPath: folder, withIntermediateDirectories: false)
+                _ = try materials.write("\(field)/key", "a\n", mode: 0o600)
+                let outcome = try await GatewayProcess.run(
+                    [
+                        "load", backend.url, "--key-file", key, "--rate", "10", "--duration", "1s",
+                        "--maximum-lag", "1h", "--at", "100ms cd \(folder); \(command)", "--json",
+                        json,
+                    ] + options)
+                #expect(outcome.code == 3, "\(outcome.errors)")
+                #expect(outcome.errors.contains(key), "\(outcome.errors)")
+                #expect(outcome.output.contains(found), "\(outcome.output)")
+                let report = try? JSONSerialization.jsonObject(
+                    with: Data(contentsOf: URL(fileURLWithPath: json)))
+                #expect(((report as? [String: Any])?[field] as? [Any])?.count == 1)
+            }
+        }
+    }
 }

@@ -79,7 +79,7 @@ struct LoadOptionTests {
         ])
     func traffic(_ reading: Reading) throws {
         let command = try Self.command(reading.arguments)
-        #expect(try reading.holds(command.plan(for: command.url)))
+        #expect(try reading.holds(command.plan()))
     }
 
     @Test(
@@ -115,7 +115,7 @@ struct LoadOptionTests {
         ])
     func request(_ reading: Reading) throws {
         let command = try Self.command(reading.arguments)
-        #expect(try reading.holds(command.plan(for: command.url)))
+        #expect(try reading.holds(command.plan()))
     }
 
     @Test(
@@ -143,7 +143,7 @@ struct LoadOptionTests {
         ])
     func encryption(_ reading: Reading) throws {
         let command = try Self.command(reading.arguments)
-        #expect(try reading.holds(command.plan(for: command.url)))
+        #expect(try reading.holds(command.plan()))
     }
 
     @Test("what is asked of the run")
@@ -168,9 +168,12 @@ struct LoadOptionTests {
         #expect(other.target.host == "b")
         #expect(other.target.address == .host("127.0.0.1", port: 7))
         #expect(other.request.keys.map(\.path) == ["/b"])
-        let first = try command.plan(for: command.url)
+        let first = try command.plan()
         #expect(first.target.address == .host("127.0.0.1", port: 8))
         #expect(first.request.keys.map(\.path) == ["/a"])
+        // The same URL at another place is another server.
+        let same = try command.plan(for: command.url, connectTo: command.comparison.vsConnectTo)
+        #expect(same.target.address == .host("127.0.0.1", port: 7))
     }
 
     @Test(
@@ -185,12 +188,12 @@ struct LoadOptionTests {
         ])
     func contradictions(_ arguments: [String]) throws {
         let command = try Self.command(arguments)
-        #expect(throws: LoadError.self) { try command.plan(for: command.url) }
+        #expect(throws: LoadError.self) { try command.plan() }
     }
 
     @Test("no handshakes without TLS")
     func handshakesInTheClear() throws {
         let command = try Self.command(["--handshakes-only"], "http://localhost")
-        #expect(throws: LoadError.self) { try command.plan(for: command.url) }
+        #expect(throws: LoadError.self) { try command.plan() }
     }
 }

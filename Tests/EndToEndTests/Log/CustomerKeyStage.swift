@@ -12,26 +12,29 @@ final class CustomerKeyStage: Sendable {
     let vault: GatewayProcess
     let vaultPort: Int
     let stage: Stage
+    /// What the key lives in; nil if that is the vault's state.
+    let token: SoftToken?
     private let holder: TLSCertificateFiles
 
     private init(
         _ materials: Materials, _ vault: GatewayProcess, _ port: Int, _ stage: Stage,
-        _ holder: TLSCertificateFiles
+        _ token: SoftToken?, _ holder: TLSCertificateFiles
     ) {
         self.materials = materials
         self.vault = vault
         self.vaultPort = port
         self.stage = stage
+        self.token = token
         self.holder = holder
     }
 
     /// Sets it up, runs `body` and ends everything.
     ///
     /// `encryption` has further keys of the endpoint's; `lines` are further ones of the configuration.
-    /// With `hasToken` the vault has a PKCS#11 token, and the customer's key lives in it.
+    /// With `kind` the vault has a PKCS#11 token of that kind, and the customer's key lives in it.
     static func run(
         encryption: String = "", lines: String = "", isBackendEncrypted: Bool = false,
-        hasToken: Bool = false,
+        kind: SoftToken.Kind? = nil,
         _ body: (CustomerKeyStage) async throws -> Void
     ) async throws {
         let materials = try Materials()
@@ -40,7 +43,7 @@ final class CustomerKeyStage: Sendable {
         _ = try materials.identity("spiffe://test.local/vault/vault", file: "vault")
         try materials.write("vault-root.key", String(repeating: "cd", count: 32), mode: 0o600)
         let port = try await FreePort.find()
-        let token = hasToken ? try await SoftToken.make(in: materials) : nil
+        let token = try await kind?.make(in: materials)
         let configuration = try materials.write(
             "vault.yaml", Self.vaultConfiguration(port, token))
         let vault = try await GatewayProcess.start(
@@ -48,8 +51,7 @@ final class CustomerKeyStage: Sendable {
         do {
             let created = try await Self.ask(
                 .post, "/keys/iris-log/create",
-                hasToken
-                    ? #"{"kty":"oct-HSM","key_size":256}"# : #"{"kty":"RSA","key_size":3072}"#,
+                #"{"kty":"\#(kind?.keyType ?? "RSA")"}"#,
                 holder, materials, port)
             try #require(created.status == 200, "\(String(decoding: created.body, as: UTF8.self))")
             var setup = SealedLogStage.setup(
@@ -62,7 +64,7 @@ final class CustomerKeyStage: Sendable {
 
                 """
             let stage = try await Stage.start(setup, materials: materials)
-            let whole = CustomerKeyStage(materials, vault, port, stage, holder)
+            let whole = CustomerKeyStage(materials, vault, port, stage, token, holder)
             do {
                 try await body(whole)
             } catch {
@@ -107,6 +109,15 @@ final class CustomerKeyStage: Sendable {
             if answer.status == status { return ContinuousClock.now - start }
         }
         throw HarnessError.notListening("never \(status): \(self.stage.gateway.errors.value)")
+    }
+
+    /// Reads the log, again where a busy machine kept the vault from answering in its two seconds.
+    func read() async throws -> GatewayProcess.Outcome {
+        var outcome = try await SealedLogStage.command(self.stage, "logs", "cat")
+        for _ in 0..<5 where outcome.code == 3 {
+            outcome = try await SealedLogStage.command(self.stage, "logs", "cat")
+        }
+        return outcome
     }
 
     /// The key ring's entries.

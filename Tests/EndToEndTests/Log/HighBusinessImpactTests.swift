@@ -75,6 +75,15 @@ struct HighBusinessImpactTests {
         }
         let found = try await Command.run("/bin/grep", ["-rlaF", "planted", log])
         #expect(found.output.isEmpty, "\(found.output)")
+        // The state has the endpoint's name, and nothing else; all of it only the configuration has.
+        for word in ["endpoint", "blue", "path", "body", "agent"] {
+            let found = try await Command.run(
+                "/bin/grep", ["-rlaF", "planted-\(word)", materials.path])
+            let files = found.output.split(separator: "\n").filter {
+                $0 != configuration && !(word == "endpoint" && $0.contains("/state/"))
+            }
+            #expect(files.isEmpty, "\(word): \(files)")
+        }
         let listed = try await GatewayProcess.run([
             "logs", "list", "--config", configuration, "--output", "json",
         ])

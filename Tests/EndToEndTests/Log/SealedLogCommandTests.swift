@@ -63,6 +63,75 @@ struct SealedLogCommandTests {
         }
     }
 
+    @Test("entries are chosen by status and deployment, and the structure is checked without keys")
+    func selection() async throws {
+        try await SealedLogStage.run(SealedLogStage.setup()) { stage in
+            stage.backend.script("/broken", [.receiveRequest, .close])
+            for (path, status) in [("/score", 200), ("/broken", 502)] {
+                let answer = try await stage.exchange(
+                    stage.request(
+                        "POST", path, lines: "X-Request-ID: id-\(status)\r\n", body: "planted"))
+                #expect(answer.status == status)
+            }
+            #expect(await stage.gateway.end() == 0)
+            for (status, ids) in [("200", ["id-200"]), ("502", ["id-502"]), ("404", [])] {
+                let shown = try await SealedLogStage.command(
+                    stage, "logs", "cat", "--endpoint", "iris", "--status", status)
+                #expect(shown.code == 0, "\(shown.errors)")
+                let entries = try SealedLogStage.entries(in: shown.output)
+                #expect(entries.map(\.requestID) == ids)
+                #expect(entries.allSatisfy { $0.kind == "response" })
+            }
+            for (deployment, count) in [("blue", 4), ("green", 0)] {
+                let shown = try await SealedLogStage.command(
+                    stage, "logs", "cat", "--endpoint", "iris", "--deployment", deployment)
+                #expect(shown.code == 0, "\(shown.errors)")
+                #expect(try SealedLogStage.entries(in: shown.output).count == count)
+            }
+
+            // The structure is checked also where nothing can be unwrapped.
+            let keyRing = stage.materials.path + "/log/keyring"
+            for name in try FileManager.default.contentsOfDirectory(atPath: keyRing) {
+                try FileManager.default.removeItem(atPath: keyRing + "/" + name)
+            }
+            let whole = try await SealedLogStage.command(
+                stage, "logs", "verify", "--endpoint", "iris")
+            #expect(whole.code == 1, "\(whole.output)")
+            let structure = try await SealedLogStage.command(
+                stage, "logs", "verify", "--endpoint", "iris", "--structure-only")
+            #expect(structure.code == 0, "\(structure.output)")
+            #expect(structure.output.contains("iris: ok, 1 segments"))
+            #expect(structure.output.contains("structure only"))
+            let file = try #require(
+                try SealedLogStage.segments(stage).first { $0.contains("/0000000000000000-") })
+            var bytes = try Data(contentsOf: URL(fileURLWithPath: file))
+            // In the first frame's header.
+            bytes[256 + 20] ^= 1
+            try FileManager.default.setAttributes([.posixPermissions: 0o640], ofItemAtPath: file)
+            try bytes.write(to: URL(fileURLWithPath: file))
+            let changed = try await SealedLogStage.command(
+                stage, "logs", "verify", "--structure-only")
+            #expect(changed.code == 1, "\(changed.output)")
+            #expect(changed.output.contains("frame-header at frame 0"), "\(changed.output)")
+        }
+    }
+
+    @Test("relaxed: entries are on disk while the gateway runs, and outlive a kill")
+    func relaxed() async throws {
+        try await SealedLogStage.run(SealedLogStage.setup("relaxed")) { stage in
+            #expect(try await stage.exchange(stage.request(body: "planted")).status == 200)
+            let end = ContinuousClock.now + .seconds(60)
+            var kinds: [String] = []
+            while kinds.count < 2, ContinuousClock.now < end {
+                kinds = try await SealedLogStage.entries(stage).map(\.kind).filter { $0 != "event" }
+            }
+            #expect(kinds == ["request", "response"])
+            stage.gateway.signal(SIGKILL)
+            await stage.gateway.exit.wait { $0 != nil }
+            #expect(try await SealedLogStage.entries(stage).contains { $0.body == "planted" })
+        }
+    }
+
     @Test("entries as CloudEvents, shown and exported in Azure's layout")
     func cloudEvents() async throws {
         try await SealedLogStage.run(SealedLogStage.setup()) { stage in

@@ -53,10 +53,11 @@ struct SealedLogDiskTests {
             let verified = try await SealedLogStage.command(
                 stage, "logs", "verify", "--output", "json")
             #expect(verified.code == 0, "\(verified.output)")
-            let losses = verified.output.matches(of: /(\d+) entries and \d+ bodies lost/)
-                .compactMap { Int($0.1) }.reduce(0, +)
+            let told = verified.output.matches(of: /(\d+) entries and (\d+) bodies lost/)
+            let losses = told.compactMap { Int($0.1) }.reduce(0, +)
             let entries = try await SealedLogStage.entries(stage).filter { $0.kind != "event" }
-            #expect(losses > 0)
+            // Bodies are left out first: where reading is slow, that may be all there is to lose.
+            #expect(losses + told.compactMap { Int($0.2) }.reduce(0, +) > 0)
             #expect(entries.count + losses == 2 * sent, "\(entries.count), \(losses), \(sent)")
             #expect(entries.filter { $0.body == "after" }.count == 10)
         } catch {

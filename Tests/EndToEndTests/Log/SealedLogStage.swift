@@ -42,9 +42,12 @@ enum SealedLogStage {
         var status: Int?
         var outcome: String?
         var endpoint: String?
+        var event: Event?
+
+        struct Event: Decodable { var event: String }
 
         enum CodingKeys: String, CodingKey {
-            case kind, time, body, headers, status, outcome, endpoint
+            case kind, time, body, headers, status, outcome, endpoint, event
             case requestID = "x_request_id"
         }
     }
@@ -59,7 +62,11 @@ enum SealedLogStage {
     static func entries(_ stage: Stage) async throws -> [Entry] {
         let outcome = try await Self.command(stage, "logs", "cat", "--endpoint", "iris")
         #expect(outcome.code == 0, "\(outcome.errors)")
-        return try outcome.output.split(separator: "\n").map {
+        return try Self.entries(in: outcome.output)
+    }
+
+    static func entries(in output: String) throws -> [Entry] {
+        try output.split(separator: "\n").map {
             try JSONDecoder().decode(Entry.self, from: Data($0.utf8))
         }
     }

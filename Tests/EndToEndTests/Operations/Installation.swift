@@ -199,11 +199,11 @@ extension Installation {
         return client
     }
 
-    /// The status of one request on a connection of its own; 0 if there is no answer.
+    /// The status of one request on a connection of its own.
     func status(_ key: String, _ target: String = "/score") async throws -> Int {
         let client = try await self.connect()
         await client.send(self.request(key, target))
-        return await client.answers(1, within: .seconds(60)).first?.status ?? 0
+        return try await client.answer().status
     }
 
     /// What the admin socket answers: the body, then the status.

@@ -108,13 +108,3 @@ struct OperationsDrainTests {
         }
     }
 }
-
-/// A port nobody listens at.
-enum FreePort {
-    static func find() async throws -> Int {
-        let backend = try await RecordingBackend.start(.loopback)
-        let port = backend.url.split(separator: ":").last.flatMap { Int($0) } ?? 0
-        await backend.stop()
-        return port
-    }
-}

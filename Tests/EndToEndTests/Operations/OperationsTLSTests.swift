@@ -74,6 +74,18 @@ struct OperationsTLSTests {
                 #expect(outcome.code != 0, "\(arguments)")
                 #expect(outcome.errors.contains(expected), "\(arguments): \(outcome.errors)")
             }
+            for reason in [
+                "no certificate covers the server name nobody.example.com",
+                "no application protocol in common",
+            ] {
+                #expect(
+                    try await eventually {
+                        installation.read("access.log").split(separator: "\n").contains {
+                            $0.contains(#""ResponseCodeReason":"tls_handshake_failed""#)
+                                && $0.contains(reason)
+                        }
+                    }, "\(reason)")
+            }
             let unnamed = try await installation.shell(
                 "\(connect) -noservername -CAfile certs/ca.pem -verify_return_error </dev/null")
             #expect(unnamed.code == 0)
@@ -90,6 +102,9 @@ struct OperationsTLSTests {
                 #expect(resumed.output.contains("\nReused, TLSv1"))
                 #expect(resumed.output.components(separatedBy: "HTTP/1.1 200 OK").count == 3)
             }
+            // The ticket allows none: a client that goes by it never sends early data.
+            let ticket = try await installation.shell("openssl sess_id -noout -text -in session")
+            #expect(ticket.output.contains("Max Early Data: 0"), "\(ticket.output)")
             let renegotiated = try await installation.shell(
                 "(echo R; read -t 2 <>/dev/null || true; sleep 1) | \(named) -tls1_2")
             #expect(renegotiated.errors.contains("no renegotiation"))

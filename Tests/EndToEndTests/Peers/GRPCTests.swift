@@ -14,7 +14,7 @@ struct GRPCTests {
                 "health", "fail", "unimplemented", "wrong_key",
             ]
             try await Peers.expect(cases, of: "grpc_client.py", stage)
-            let log = try await stage.accessLog(60)
+            let log = try await stage.accessLog(64)
             #expect(log.contains { $0.contains(#""GrpcStatus":0"#) })
             #expect(log.contains { $0.contains(#""GrpcStatus":9"#) })
             #expect(
@@ -53,20 +53,51 @@ struct GRPCTests {
         }
     }
 
+    @Test(
+        "a message over the limit is RESOURCE_EXHAUSTED, and a path without an endpoint UNIMPLEMENTED"
+    )
+    func refused() async throws {
+        let setup = StageSetup(
+            limits: "{body_bytes: 5}", endpointLines: "    path_prefix: /test.Echo\n")
+        let stage = try await Stage.start(setup)
+        do {
+            for (path, message, status) in [
+                ("test.Echo/Unary", "\0\0\0\0\u{1}a", 8), ("test.Other/Unary", "\0\0\0\0\0", 12),
+            ] {
+                let outcome = try await Self.call(
+                    stage, path, stage.materials.write("message", message))
+                #expect(outcome.output.contains("HTTP/2 200"))
+                #expect(outcome.output.contains("grpc-status: \(status)\r\n"), "\(outcome.output)")
+            }
+            #expect(stage.backend.requests.isEmpty)
+        } catch {
+            await stage.stop()
+            throw error
+        }
+        await stage.stop()
+    }
+
+    /// A call by curl, which shows what came.
+    private static func call(
+        _ stage: Stage, _ path: String, _ message: String
+    ) async throws -> GatewayProcess.Outcome {
+        try await Command.run(
+            "/usr/bin/curl",
+            [
+                "--silent", "--http2", "--cacert", stage.materials.root, "--dump-header",
+                "-", "--header", "Authorization: Bearer \(stage.key)", "--header",
+                "content-type: application/grpc+proto", "--header", "te: trailers",
+                "--header", "grpc-timeout: 300m", "--data-binary", "@\(message)",
+                "https://localhost:\(stage.port)/\(path)",
+            ])
+    }
+
     @Test("grpc-timeout ends a call in the gateway too, before and within its answer")
     func deadline() async throws {
         try await Peers.run("grpc_backend.py", version: "http2") { stage, _ in
             let message = try stage.materials.write("message", "\0\0\0\0\0")
             for (method, text) in [("Hang", "HTTP/2 200"), ("BeginAndHang", "begun")] {
-                let outcome = try await Command.run(
-                    "/usr/bin/curl",
-                    [
-                        "--silent", "--http2", "--cacert", stage.materials.root, "--dump-header",
-                        "-", "--header", "Authorization: Bearer \(stage.key)", "--header",
-                        "content-type: application/grpc+proto", "--header", "te: trailers",
-                        "--header", "grpc-timeout: 300m", "--data-binary", "@\(message)",
-                        "https://localhost:\(stage.port)/test.Echo/\(method)",
-                    ])
+                let outcome = try await Self.call(stage, "test.Echo/\(method)", message)
                 #expect(outcome.output.contains(text))
                 #expect(outcome.output.contains("grpc-status: 4\r\n"), "\(outcome.output)")
                 #expect(outcome.output.contains("content-type: application/grpc"))

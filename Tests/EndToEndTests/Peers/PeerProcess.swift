@@ -79,7 +79,7 @@ enum Peers {
     /// `version` is how the gateway speaks to it; over mutual TLS the script gets chain, key and trust
     /// root. `lines` are further ones of the endpoint, indentation of four.
     static func run(
-        _ script: String, version: String, isEncrypted: Bool = false, timeout: Int = 5000,
+        _ script: String, version: String, isEncrypted: Bool = false, timeout: Int = 20_000,
         limits: String = "{}", lines: String = "",
         _ body: (Stage, PeerProcess) async throws -> Void
     ) async throws {
@@ -158,12 +158,17 @@ enum Peers {
 extension Stage {
     /// The access log's lines, once there are as many.
     func accessLog(_ count: Int) async throws -> [String] {
+        try await self.accessLog { $0.count >= count }
+    }
+
+    /// The access log's lines, once `holds` does for them; they are written ten times a second.
+    func accessLog(until holds: ([String]) -> Bool) async throws -> [String] {
         let path = "\(self.materials.path)/access.log"
         var lines: [String] = []
         _ = try await eventually {
             lines = try String(contentsOfFile: path, encoding: .utf8)
                 .split(separator: "\n").map(String.init)
-            return lines.count >= count
+            return holds(lines)
         }
         return lines
     }

@@ -101,6 +101,22 @@ struct RefusedRequestTests {
         #expect(stage.backend.byteCount - before == stage.backend.requests.last?.byteCount)
     }
 
+    // Row 89. Each request of HTTP/1.1 names the host of its connection, whatever the certificate covers.
+    @Test("Another host than that of SNI is misdirected")
+    func misdirected() async throws {
+        let stage = try Stage.current
+        let before = stage.backend.byteCount
+        for host in ["localhost", "other.example.com", "iris.example.com.evil", "127.0.0.1"] {
+            let client = try await stage.connect(serverName: "iris.example.com")
+            await client.send(stage.request("GET", host: host))
+            #expect(try await client.answer(method: "GET").status == 421)
+        }
+        #expect(stage.backend.byteCount == before)
+        let client = try await stage.connect(serverName: "iris.example.com")
+        await client.send(stage.request("GET", host: "IRIS.example.com.:8443"))
+        #expect(try await client.answer(method: "GET").status == 200)
+    }
+
     /// The form of an answer of the gateway's own.
     private static func expectOurs(_ answer: RawAnswer) {
         #expect(answer["connection"] == "close")

@@ -69,6 +69,8 @@ final class VaultStage: Sendable {
         let process = try GatewayProcess.launch(
             "vault", configuration: self.configuration, environment: self.environment)
         await process.exit.wait(.seconds(60)) { $0 != nil }
+        // Its last words may be read after its end is known.
+        await process.errors.wait { $0.contains("scoregate: ") }
         return (process.exit.value, process.errors.value)
     }
 

@@ -42,6 +42,12 @@ extension ConfigurationFileTests {
             "hbi: false", "mirror_traffic: {green: 1}", "27:5: not supported yet: mirror_traffic"),
         .init(
             "hbi: false", "extended_mirroring: true", "27:5: not supported yet: extended_mirroring"),
+        .init(
+            "hbi: false", "hbi: true\n    websocket: true",
+            "27:10: hbi: true serves nothing unlogged: every deployment needs a data_collector with "
+                + "sampling_rate 1 and a collection that is enabled",
+            "28:16: hbi: true serves nothing unlogged, and what WebSocket clients send is not logged"
+        ),
         .init("hbi: false", "websocket: maybe", "27:16: expected true or false, found \"maybe\""),
         .init("protocol: http1", "protocol: http3", "33:19: \"http3\" is not one of http1, http2"),
         .init(

@@ -126,6 +126,33 @@ import Testing
         }
     }
 
+    @Test(
+        "A credential is a secret of the vault, or stands in a file",
+        arguments: [
+            (service, "secret: backend-key, version: 9a", nil),
+            ("workers: 2", "secret: backend-key", "there is no \"vault\" that it could be in"),
+            (service, "secret: a/b", "\"a/b\" is not of the form wanted here: 1 to 127 letters,"),
+            (service, "secret: a, version: a-b", "\"a-b\" is not of the form wanted here"),
+            (service, "secret: a, file: secret", "leave out either \"file\" or \"secret\""),
+            (service, "file: secret, version: 9a", "a file has no versions"),
+            (service, "scheme: Bearer", "missing key \"file\""),
+        ])
+    func credential(_ vaults: String, _ credential: String, _ expected: String?) throws {
+        let folder = try self.folder()
+        let backends = "        backends:"
+        let yaml = Self.yaml(vaults, "on_revoke: refuse")
+            .replacing(
+                backends, with: "        credentials: {x-a: {\(credential)}}\n\(backends)",
+                maxReplacements: 1)
+        let problems = folder.problems(yaml)
+        if let expected {
+            #expect(problems.count == 1, "\(problems)")
+            #expect(problems.first?.contains(expected) == true, "\(problems)")
+        } else {
+            #expect(problems.isEmpty, "\(problems)")
+        }
+    }
+
     @Test("A vault needs an identity to show it")
     func withoutIdentity() throws {
         let folder = try self.folder()

@@ -291,7 +291,8 @@ struct ExchangeTests {
             head.append(name: Array(name.utf8).span, value: Array(value.utf8).span)
         }
         var random = FastRandom()
-        let ids = try RequestIDs(head, random: &random)
+        var ids = RequestIDs(random: &random)
+        try ids.read(head)
         let answered = [ids.requestID, ids.answeredMSRequestID, ids.answeredClientRequestID].map {
             var text = ByteBuffer()
             let id = $0
@@ -299,6 +300,32 @@ struct ExchangeTests {
             return text.readableBytes == 36 ? "*" : String(buffer: text)
         }
         #expect(answered == Array(row[3...]))
+    }
+
+    @Test("of a request id that came again, or empty, the first that says something stays alone")
+    func repeatedRequestIDs() throws {
+        var random = FastRandom()
+        for name in ["x-request-id", "x-ms-request-id", "x-ms-client-request-id"] {
+            for (values, expected) in [
+                (["a", "b"], ["a"]), (["", "b", "c"], ["b"]), (["", ""], []), (["a", ""], ["a"]),
+            ] {
+                let head = MessageHead()
+                for value in values {
+                    head.append(name: Array(name.utf8).span, value: Array(value.utf8).span)
+                }
+                var ids = RequestIDs(random: &random)
+                try ids.read(head)
+                let taken = [ids.requestID, ids.msRequestID, ids.clientRequestID].compactMap {
+                    if case .field(let range) = $0 { head.string(range) } else { nil }
+                }
+                #expect(taken == expected)
+                var kept: [String] = []
+                for field in head.fields where !field.isHopByHop {
+                    kept.append(head.string(field.valueRange))
+                }
+                #expect(kept == expected)
+            }
+        }
     }
 
     @Test("a request id has at most 100 characters")
@@ -309,8 +336,9 @@ struct ExchangeTests {
                 let head = MessageHead()
                 let value = [UInt8](repeating: 0x61, count: count)
                 head.append(name: Array(name.utf8).span, value: value.span)
-                let ids = try? RequestIDs(head, random: &random)
-                #expect((ids != nil) == (count == 100))
+                var ids = RequestIDs(random: &random)
+                let isTaken = (try? ids.read(head)) != nil
+                #expect(isTaken == (count == 100))
             }
         }
     }

@@ -25,6 +25,7 @@ final class FakeVault: Sendable {
         case hang
         case close
         indirect case after(TimeAmount, Action)
+        indirect case both(Action, Action)
 
         static func answer(_ status: Int, _ body: String) -> Self { .answer(status, [:], body) }
     }
@@ -153,6 +154,9 @@ private final class FakeVaultConnection: ChannelInboundHandler {
             context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer(bytes: bytes)), promise: nil)
         case .hang: break
         case .close: context.close(promise: nil)
+        case .both(let first, let second):
+            self.perform(first, context)
+            self.perform(second, context)
         case .after(let pause, let action):
             let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
             context.eventLoop.scheduleTask(in: pause) {

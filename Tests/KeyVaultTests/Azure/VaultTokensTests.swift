@@ -23,7 +23,7 @@ import Testing
         challenge: @escaping @Sendable (_ authority: Int) -> String,
         accepts: @escaping @Sendable (String?) -> Bool,
         issues: @escaping @Sendable (FakeVault.Question) -> FakeVault.Action,
-        allowed: Bool = true,
+        allowed: Bool = true, answers: FakeVault.Action? = nil,
         body: (AzureKeyVault, _ kid: String, _ vault: FakeVault, _ authority: FakeVault)
             async throws -> Void
     ) async throws {
@@ -33,7 +33,7 @@ import Testing
         let port = authority.port
         let vault = try await FakeVault(self.materials.server) { question in
             accepts(question.fields["authorization"])
-                ? .answer(200, key.text(kid.withLock { $0 }))
+                ? answers ?? .answer(200, key.text(kid.withLock { $0 }))
                 : .answer(
                     401, ["www-authenticate": challenge(port)],
                     #"{"error":{"code":"Unauthorized","message":"x"}}"#)
@@ -162,6 +162,31 @@ import Testing
                 } throws: {
                     ($0 as? KeyVaultError)?.isTransient == true
                 }
+            })
+    }
+
+    @Test("A right that was taken away stays so where no other token is to be had to ask again")
+    func forbidden() async throws {
+        let issued = Mutex(0)
+        try await self.withAzure(
+            challenge: Self.usual, accepts: { $0 != nil },
+            issues: { _ in
+                let number = issued.withLock { count in
+                    count += 1
+                    return count
+                }
+                return number == 1 ? self.token("one") : .answer(500, "")
+            },
+            answers: .answer(
+                403,
+                #"{"error":{"code":"Forbidden","message":"x","innererror":{"code":"AccessDenied"}}}"#
+            ),
+            body: { client, kid, _, authority in
+                for _ in 1...3 {
+                    let state = try await client.state(of: kid, "iris")
+                    #expect(state == .forbidden)
+                }
+                #expect(authority.questions.count > 1)
             })
     }
 

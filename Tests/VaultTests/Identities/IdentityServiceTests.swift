@@ -79,6 +79,35 @@ import Testing
         _ = try stage.join(second, next, from: "1.2.3.5").get()
     }
 
+    @Test("what is refused for another reason than a wrong token costs its neighbours nothing")
+    func notLimited() throws {
+        let stage = try IdentityStage()
+        let old = try IdentityStage.Requester()
+        let used = try stage.token().token
+        let present = try leaf(stage.join(used, old))
+        _ = try stage.store.deny(present.serial, reason: "", now: stage.start, actor: "test")
+        for _ in 1...6 {
+            #expect(try stage.join(used, IdentityStage.Requester()) == .failure(.tokenUsed))
+            #expect(
+                try stage.rejoin(present, by: old.key, IdentityStage.Requester(), after: 0)
+                    == .failure(.denied))
+        }
+        _ = try stage.join(stage.token().token, IdentityStage.Requester()).get()
+    }
+
+    @Test("wrong tokens keep no neighbour from joining again")
+    func apart() throws {
+        let stage = try IdentityStage()
+        let old = try IdentityStage.Requester()
+        let present = try leaf(stage.join(stage.token().token, old))
+        for _ in 1...5 {
+            #expect(
+                try stage.join("x", IdentityStage.Requester(), after: 4000)
+                    == .failure(.tokenUnknown))
+        }
+        _ = try stage.rejoin(present, by: old.key, IdentityStage.Requester(), after: 4000).get()
+    }
+
     @Test("a request that does not prove its key gets nothing, and costs no token")
     func malformedRequest() throws {
         let stage = try IdentityStage()
@@ -164,6 +193,18 @@ import Testing
                 == .failure(.denied))
     }
 
+    @Test("nobody renews by a certificate whose successor was used; a lost one costs nothing")
+    func noRenewal() throws {
+        let stage = try IdentityStage()
+        let first = try leaf(stage.join(stage.token().token, IdentityStage.Requester()))
+        _ = try leaf(stage.renew(first, IdentityStage.Requester(), after: 1700))
+        let second = try leaf(stage.renew(first, IdentityStage.Requester(), after: 1800))
+        _ = try stage.renew(second, IdentityStage.Requester(), after: 3500)
+        #expect(
+            try stage.renew(first, IdentityStage.Requester(), after: 3501)
+                == .failure(.certificateSuperseded))
+    }
+
     @Test("a rotation of the root goes through with every service's certificate valid all the time")
     func rotation() throws {
         let stage = try IdentityStage()
@@ -187,5 +228,24 @@ import Testing
         #expect(bundles.prefix(3).allSatisfy { $0 == [first, second] })
         #expect(bundles[3..<7].allSatisfy { $0 == [second, first] })
         #expect(bundles[7...].allSatisfy { $0 == [second] })
+    }
+
+    @Test("a rotation waits for certificates that were issued for longer than any is now")
+    func rotationAfterShortening() throws {
+        let stage = try IdentityStage(leafSeconds: 86_400)
+        _ = try stage.join(stage.token().token, IdentityStage.Requester()).get()
+        let shortened = stage.authority(leafSeconds: 900)
+        let new = try #require(try shortened.rotateRoot(now: stage.start))
+        func signing(after seconds: Int64) throws -> Bool {
+            _ = try shortened.advance(now: stage.start + seconds * 1000)
+            return try shortened.trustBundle()[0].serial == new.serial
+        }
+        // Whoever has the certificate of a day does not know the new root before its end.
+        #expect(try !signing(after: 1800))
+        #expect(try !signing(after: 86_399))
+        #expect(try signing(after: 86_401))
+        #expect(try shortened.trustBundle().count == 2)
+        _ = try shortened.advance(now: stage.start + 88_202_000)
+        #expect(try shortened.trustBundle().map(\.serial) == [new.serial])
     }
 }

@@ -11,6 +11,7 @@ final class IdentityStage {
     let path = NSTemporaryDirectory() + "scoregate-identities-\(UUID().uuidString)"
     let store: StateStore
     let authority: IdentityAuthority
+    private let leafSeconds: Int64
     let service: IdentityService
     let agent: SPIFFEID
     let vault: VaultLocation
@@ -24,9 +25,9 @@ final class IdentityStage {
         _ = try RootKey.create(path: "\(self.path)/root.key")
         self.store = try StateStore(
             folder: "\(self.path)/state", rootKeyPath: "\(self.path)/root.key")
-        self.authority = IdentityAuthority(
-            store: self.store, rootKeyPath: "\(self.path)/root.key", trustDomain: "test",
-            leafSeconds: leafSeconds, actor: "test")
+        self.leafSeconds = leafSeconds
+        self.authority = Self.authority(
+            self.store, path: self.path, token: nil, leafSeconds: leafSeconds)
         self.service = IdentityService(
             store: self.store, authority: self.authority, rejoinSeconds: 7 * 86_400)
         self.agent = try SPIFFEID("spiffe://test/agent/a")
@@ -34,6 +35,24 @@ final class IdentityStage {
             joinURL: "https://127.0.0.1:1", vaultURL: "https://127.0.0.1:2",
             vaultIdentity: try SPIFFEID("spiffe://test/vault/main"))
         _ = try self.authority.advance(now: self.start)
+    }
+
+    /// Another authority over the same state, as that of a process with this token is.
+    func authority(token: Token?) -> IdentityAuthority {
+        Self.authority(self.store, path: self.path, token: token, leafSeconds: self.leafSeconds)
+    }
+
+    /// Another authority over the same state, as that of a process whose certificates live so long.
+    func authority(leafSeconds: Int64) -> IdentityAuthority {
+        Self.authority(self.store, path: self.path, token: nil, leafSeconds: leafSeconds)
+    }
+
+    private static func authority(
+        _ store: StateStore, path: String, token: Token?, leafSeconds: Int64
+    ) -> IdentityAuthority {
+        IdentityAuthority(
+            store: store, rootKeyPath: "\(path)/root.key", token: token, trustDomain: "test",
+            leafSeconds: leafSeconds, actor: "test")
     }
 
     deinit { try? FileManager.default.removeItem(atPath: self.path) }

@@ -38,6 +38,24 @@ import Testing
         #expect(try !self.own(stage, ["b.test"]).renewIfDue(now: stage.start))
     }
 
+    @Test("so are other trust roots, and another one that signs")
+    func otherRoots() throws {
+        let stage = try IdentityStage()
+        let own = try self.own(stage)
+        #expect(try own.renewIfDue(now: stage.start))
+        // At half of its life it would be due anyway.
+        let shortened = stage.authority(leafSeconds: 900)
+        let new = try #require(try shortened.rotateRoot(now: stage.start))
+        #expect(try own.renewIfDue(now: stage.start))
+        #expect(try !own.renewIfDue(now: stage.start))
+        let bundle = try WholeFile.read(own.folder.trustBundle, maximum: 1 << 16)
+        #expect(try Certificate.chain(pem: bundle).last?.serial == new.serial)
+        _ = try shortened.advance(now: stage.start + 1_800_000)
+        #expect(try own.renewIfDue(now: stage.start + 1_760_000))
+        let chain = try WholeFile.read(own.folder.chain, maximum: 1 << 16)
+        #expect(try Certificate.chain(pem: chain).last?.serial == new.serial)
+    }
+
     @Test("a replaced root key seals the authorities too")
     func rootKey() throws {
         let stage = try IdentityStage()

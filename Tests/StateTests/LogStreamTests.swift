@@ -1,0 +1,30 @@
+import Cryptography
+import Testing
+
+@testable import State
+
+@Suite("What the state keeps of a stream of the log") struct LogStreamTests {
+    @Test("the highest segment stays the highest, whatever is told after it")
+    func highest() throws {
+        let folder = StateFolder()
+        let store = try StateStore(
+            folder: folder.path, rootKey: try SystemRandom.secret(count: 32))
+        let id = [UInt8](repeating: 7, count: 16)
+        func end(_ number: Int64, _ byte: UInt8) -> LogStreamRecord.End {
+            .init(
+                number: number, segmentID: [UInt8](repeating: byte, count: 16),
+                head: [UInt8](repeating: byte, count: 32), nextSequence: Int64(byte))
+        }
+        _ = try store.logStream(of: "iris", newID: id, now: 1)
+        let key = [[UInt8](repeating: 1, count: 16): [UInt8](repeating: 1, count: 32)]
+        for (told, kept) in [
+            (end(3, 1), end(3, 1)), (end(2, 2), end(3, 1)), (end(3, 3), end(3, 3)),
+            (end(4, 4), end(4, 4)),
+        ] {
+            try store.keepEnd(told, logKeys: told.number == 2 ? key : [:], of: id)
+            #expect(try store.logStreams().first?.end == kept)
+        }
+        // What is known of log keys does not depend on it.
+        #expect(try store.logStreams().first?.logKeys == key)
+    }
+}
