@@ -176,7 +176,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "scoregate", "LoadTest", "KeyVault", "HTTPTransport", "TLS", "Cryptography",
+                "scoregate", "LoadTest", "KeyVault", "State", "HTTPTransport", "TLS",
+                "Cryptography",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "NIOCore", package: "swift-nio"),

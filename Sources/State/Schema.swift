@@ -215,5 +215,10 @@ enum Schema {
         -- The number of the next entry, where it is more than the segments tell; otherwise 0.
         ALTER TABLE log_stream ADD COLUMN next_sequence INTEGER NOT NULL DEFAULT 0;
         """,
+        """
+        -- Whether its shredding has begun: no gateway has its log keys any more, or makes others.
+        ALTER TABLE log_stream
+        ADD COLUMN is_suspended INTEGER NOT NULL DEFAULT 0 CHECK (is_suspended IN (0, 1));
+        """,
     ]
 }

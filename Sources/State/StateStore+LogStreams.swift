@@ -141,6 +141,43 @@ extension StateStore {
         }
     }
 
+    /// Takes an endpoint's stream out of use, or puts it back; does nothing if the endpoint has none.
+    ///
+    /// - Returns: The generation from which on that is in force.
+    package func setLogStream(
+        of endpoint: String, isSuspended: Bool, now: Int64, actor: String
+    ) throws(StateError) -> Int64 {
+        try StateError.wrapping("suspending a stream of the log") {
+            try self.queue.write { database in
+                try database.execute(
+                    sql: """
+                        UPDATE log_stream SET is_suspended = ?1
+                        WHERE endpoint = ?2 AND is_suspended <> ?1
+                        """, arguments: [isSuspended, endpoint])
+                guard database.changesCount > 0 else { return try Self.generation(database) }
+                try Self.audit(
+                    database, time: now, actor: actor,
+                    action: isSuspended ? "log suspended" : "log resumed", subject: endpoint,
+                    detail: "")
+                return try Self.nextGeneration(database)
+            }
+        }
+    }
+
+    /// The endpoints whose streams are out of use.
+    package func suspendedLogStreams() throws(StateError) -> Set<String> {
+        try StateError.wrapping("reading the streams of the log") {
+            try self.queue.read { database in
+                try String.fetchSet(
+                    database,
+                    sql: """
+                        SELECT endpoint FROM log_stream
+                        WHERE is_suspended = 1 AND endpoint IS NOT NULL
+                        """)
+            }
+        }
+    }
+
     /// Takes the stream from an endpoint, which gets another when it logs again.
     ///
     /// What is known of the stream stays. Does nothing if the endpoint has none.

@@ -64,12 +64,14 @@ struct KeysWrappingCommand: ParsableCommand {
         }
 
         /// Waits until the change is in force and prints it; ends with 3 if it is not everywhere.
-        func report(_ change: WrappingKeyChange, _ text: String, in store: StateStore) throws {
-            let progress = try StateChange.wait(for: change.generation, in: store)
+        func report(
+            _ keys: [WrappingKeyRecord], generation: Int64, _ text: String, in store: StateStore
+        ) throws {
+            let progress = try StateChange.wait(for: generation, in: store)
             if self.options.output == .json {
                 try JSONOutput.print(
                     ChangeAnswer(
-                        endpoint: self.endpoint, changed: change.keys.map(\.vaultID),
+                        endpoint: self.endpoint, changed: keys.map(\.vaultID),
                         workersApplied: progress.applied, workers: progress.workers))
             } else {
                 print(text)
@@ -126,7 +128,8 @@ struct KeysWrappingCommand: ParsableCommand {
             }
             let version = change.keys.first?.version ?? 0
             try self.target.report(
-                change, "version \(version) seals from now on", in: opened.store)
+                change.keys, generation: change.generation,
+                "version \(version) seals from now on", in: opened.store)
         }
     }
 
@@ -143,7 +146,8 @@ struct KeysWrappingCommand: ParsableCommand {
 
     struct Enable: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Put all versions that are not destroyed into use again.")
+            abstract: "Put all versions that are not destroyed into use again.",
+            discussion: "Also undoes a shredding that was cut short before it destroyed anything.")
 
         @OptionGroup var target: Target
 
@@ -199,6 +203,15 @@ extension KeysWrappingCommand.Target {
     fileprivate func setEnabled(_ isEnabled: Bool) throws {
         let opened = try self.open()
         let store = opened.store
+        if try isEnabled && store.suspendedLogStreams().contains(self.endpoint) {
+            let generation = try StateChange.failing { () throws(StateError) in
+                try store.setLogStream(
+                    of: self.endpoint, isSuspended: false, now: UnixTime.milliseconds,
+                    actor: StateChange.actor)
+            }
+            return try self.report(
+                [], generation: generation, "its log is not being shredded any more", in: store)
+        }
         // What was disabled before the endpoint named a customer's key can be enabled still: it has the log
         // of that time.
         if try !isEnabled || store.wrappingKeys(of: self.endpoint).isEmpty {
@@ -215,6 +228,6 @@ extension KeysWrappingCommand.Target {
             change.keys.isEmpty
             ? "it was \(state) before"
             : "\(state): \(change.keys.map(\.vaultID).joined(separator: ", "))"
-        try self.report(change, text, in: store)
+        try self.report(change.keys, generation: change.generation, text, in: store)
     }
 }

@@ -27,4 +27,28 @@ import Testing
         // What is known of log keys does not depend on it.
         #expect(try store.logStreams().first?.logKeys == key)
     }
+
+    @Test("a stream is out of use from one generation to another, and its successor is not")
+    func suspended() throws {
+        let folder = StateFolder()
+        let store = try StateStore(
+            folder: folder.path, rootKey: try SystemRandom.secret(count: 32))
+        func set(_ isSuspended: Bool) throws -> Int64 {
+            try store.setLogStream(
+                of: "iris", isSuspended: isSuspended, now: 1, actor: "test")
+        }
+        let before = try set(true)
+        #expect(try store.suspendedLogStreams() == [], "there is none")
+        _ = try store.logStream(of: "iris", newID: [UInt8](repeating: 1, count: 16), now: 1)
+        _ = try store.logStream(of: "rose", newID: [UInt8](repeating: 2, count: 16), now: 1)
+        #expect(try set(true) == before + 1)
+        #expect(try set(true) == before + 1, "nothing changed")
+        #expect(try store.suspendedLogStreams() == ["iris"])
+        #expect(try set(false) == before + 2)
+        #expect(try store.suspendedLogStreams() == [])
+        _ = try set(true)
+        try store.retireLogStream(of: "iris", now: 1, actor: "test")
+        _ = try store.logStream(of: "iris", newID: [UInt8](repeating: 3, count: 16), now: 1)
+        #expect(try store.suspendedLogStreams() == [])
+    }
 }

@@ -43,6 +43,7 @@ extension LogKeeper {
     ///   every half minute, and where the present version may not be used.
     /// - Throws: What makes the key unusable, or its state unknown.
     private func look(_ name: String, _ stream: Stream) async throws(KeyVaultError) -> String? {
+        try self.refuseSuspended(name, stream.key)
         let now = ContinuousClock.now
         guard let wrappingKey = stream.wrappingKey else { return try await stream.key.current().id }
         var state: WrappingKeyState
@@ -68,6 +69,18 @@ extension LogKeeper {
         guard state == .active || newest != wrappingKey else { throw .revoked(state) }
         self.streams.withLock { $0[name]?.newestAsked = now }
         return newest
+    }
+
+    /// Ends a look at the customer's key of a stream that is being shredded: whatever its holder does with
+    /// it meanwhile, it is not used.
+    func refuseSuspended(_ name: String, _ key: EndpointWrappingKey) throws(KeyVaultError) {
+        guard key.isRemote else { return }
+        do throws(StateError) {
+            guard try self.store.suspendedLogStreams().contains(name) else { return }
+        } catch {
+            throw .unavailable(reason: error.description)
+        }
+        throw .revoked(.disabled)
     }
 
     private func cannotUse(_ error: KeyVaultError, _ name: String, _ stream: Stream) async {

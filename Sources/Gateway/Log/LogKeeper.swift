@@ -171,6 +171,7 @@ final class LogKeeper: Sendable {
                 log: log, key: wrapping, streamID: LogIdentifier(record.id.rawSpan, at: 0),
                 condition: WrappingKeyCondition(grace: endpoint.encryption.grace),
                 newestAsked: .now, keyMade: .now)
+            try self.refuseSuspended(endpoint.name, wrapping)
             let key = try await WrappedLogKey.make(under: wrapping, streamID: stream.streamID)
             if let failure = await self.begin(log, key, record.anchor) {
                 throw failure
@@ -268,11 +269,16 @@ final class LogKeeper: Sendable {
         for name in self.streams.withLock({ Array($0.keys) }) { self.staleNames.yield(name) }
     }
 
-    /// Looks at the wrapping keys of all streams in the embedded vault now, and returns once what they say
-    /// is in force.
+    /// Looks at the wrapping keys of all streams in the embedded vault now, and at those of streams that
+    /// are being shredded, and returns once what they say is in force.
     func check() async {
+        let suspended = try? self.store.suspendedLogStreams()
+        let looks = self.streams.withLock { streams in
+            streams.filter { !$1.key.isRemote || suspended?.contains($0) != false }
+                .values.map(\.looks)
+        }
         await withDiscardingTaskGroup { group in
-            for looks in self.embeddedLooks { group.addTask { await looks.wait() } }
+            for looks in looks { group.addTask { await looks.wait() } }
         }
     }
 

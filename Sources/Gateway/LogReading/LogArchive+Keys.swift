@@ -41,7 +41,7 @@ extension LogArchive {
     ) async throws -> ShredCertificate {
         var certificate = ShredCertificate(endpoint: endpoint)
         let stream = try self.streams().first { $0.endpoint == endpoint }
-        try await self.suspendCustomerKey(endpoint, &certificate)
+        try await self.suspendCustomerKey(endpoint, &certificate, suspended)
         try self.suspend(endpoint, &certificate, suspended)
         if let stream { try self.noteShredding(of: stream, endpoint) }
         if let stream {
@@ -110,42 +110,47 @@ extension LogArchive {
         certificate.did("suspended the wrapping key; every running gateway wiped its log keys")
     }
 
-    /// A customer's key is its holder's to disable; gateways then let go of the log's keys by themselves.
+    /// A customer's key is its holder's to disable; that gateways let go of the log's keys, whether they
+    /// reach its vault or not, is ours.
     private func suspendCustomerKey(
-        _ endpoint: String, _ certificate: inout ShredCertificate
+        _ endpoint: String, _ certificate: inout ShredCertificate,
+        _ suspended: (StateStore, Int64) throws -> Bool
     ) async throws {
         guard self.endpoints[endpoint]?.encryption.customerKey != nil else { return }
         let key = try self.wrappingKey(of: endpoint)
+        let state: WrappingKeyState
         do {
             let id = try await key.current().id
             throw StartError.refused(
                 """
                 the wrapping key \(id) can be used: nothing was destroyed. Disable it in its vault first, so \
-                that every gateway lets go of the log's keys
+                that nobody reads the log any more
                 """)
         } catch let error as KeyVaultError {
-            guard case .revoked(let state) = error else { throw error }
-            let isServed = try self.store.progress(of: 0).workers > 0
-            if isServed { try await Task.sleep(for: Self.revocationTime) }
-            certificate.did(
-                "found the customer's key \(state.rawValue)"
-                    + (isServed
-                        ? ", and waited \(Self.revocationTime) in which gateways that reach its vault wipe "
-                            + "their log keys" : "; no gateway runs that could have log keys"))
-            // Its state is the vault's to tell, so that nobody says when a gateway has heard of it; after
-            // the grace period one that cannot ask writes no more, and still has its log keys.
-            if isServed {
-                certificate.promised(
-                    "a gateway that cannot reach the vault wipes its log keys when it can, or ends")
-            }
-            if state != .deleted {
-                certificate.promised("the holder of the customer's key deletes and purges it")
-            }
+            guard case .revoked(let found) = error else { throw error }
+            state = found
+        }
+        guard try suspended(self.store, self.setSuspended(true, endpoint)) else {
+            _ = try self.setSuspended(false, endpoint)
+            throw StartError.refused(
+                """
+                a running gateway does not say that it let go of the log's keys: nothing was destroyed, and \
+                the log goes on when the customer's key can be used
+                """)
+        }
+        certificate.did(
+            "found the customer's key \(state.rawValue); every running gateway wiped its log keys")
+        if state != .deleted {
+            certificate.promised("the holder of the customer's key deletes and purges it")
         }
     }
 
-    /// 5 s: until a revocation is in force wherever the vault can be asked, which is every 2 s.
-    private static let revocationTime = Duration.seconds(5)
+    private func setSuspended(
+        _ isSuspended: Bool, _ endpoint: String
+    ) throws(StateError) -> Int64 {
+        try self.store.setLogStream(
+            of: endpoint, isSuspended: isSuspended, now: UnixTime.milliseconds, actor: self.actor)
+    }
 
     private func noteShredding(of stream: Stream, _ endpoint: String) throws {
         let names = try StreamFolder.segments(

@@ -79,6 +79,30 @@ final class CustomerKeyStage: Sendable {
         await vault.end()
     }
 
+    /// Ends the vault and runs `body` with the same one at another port, where commands look for it and the
+    /// gateway, which runs already, does not.
+    func withVaultElsewhere(_ body: (CustomerKeyStage) async throws -> Void) async throws {
+        await self.vault.end()
+        let port = try await FreePort.find()
+        for name in ["vault.yaml", "gateway.yaml"] {
+            let text = try String(
+                contentsOfFile: self.materials.path + "/" + name, encoding: .utf8)
+            try self.materials.write(
+                name, text.replacing("127.0.0.1:\(self.vaultPort)", with: "127.0.0.1:\(port)"))
+        }
+        let vault = try await GatewayProcess.start(
+            "vault", configuration: self.materials.path + "/vault.yaml")
+        do {
+            try await body(
+                CustomerKeyStage(
+                    self.materials, vault, port, self.stage, self.token, self.holder))
+        } catch {
+            await vault.end()
+            throw error
+        }
+        await vault.end()
+    }
+
     /// Asks the vault as the key's holder.
     @discardableResult
     func ask(
