@@ -26,8 +26,8 @@ from logs import LogReading
 from peers import installed_peers
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-ROWS = ["h1-h1", "h1-h2", "h2-h1", "h2-h2", "sse", "body-1m", "flood", "handshake-full",
-        "handshake-resumed", "start", "idle", "load", "log"]
+ROWS = ["h1-h1", "h1-h2", "h2-h1", "h2-h2", "sse", "body-1m", "flood", "rotation",
+        "handshake-full", "handshake-resumed", "start", "idle", "load", "log"]
 # Answers a p99.9 needs, and a few more.
 LATENCIES = 10_500
 # A gateway that failed so often in a row is left alone for the rest of it.
@@ -71,7 +71,7 @@ class Bench:
             http2 = self.fleet(Route("http2", backend.http2_port, version="http2"))
         ours = [Scoregate] if Scoregate in self.kinds else []
         logged1 = logged2 = []
-        if ours and self.wanted & {"h1-h1"}:
+        if ours and self.wanted & {"h1-h1", "rotation"}:
             logged1 = self.fleet(Route("http1", backend.port), [ScoregateBounded, ScoregateStrict])
         if ours and self.wanted & {"h2-h2"}:
             logged2 = self.fleet(Route("http2", backend.http2_port, version="http2"),
@@ -107,6 +107,7 @@ class Bench:
         self.alternate(rows.LargeBodies(http1, self.loads(http1, LARGE_BYTES, "/upload"),
                                         self.loads(http1, path="/large"), self.seconds / 2))
         self.alternate(rows.Floods(self.folder, http1, root, self.loads(http1), self.seconds))
+        self.alternate(rows.Rotation(logged1[:1], load, self.seconds))
         self.alternate(rows.HandshakeCost(http1, self.loads(http1), False, self.seconds / 2),
                        rows.HandshakeCost(http1, self.loads(http1), True, self.seconds / 2))
         self.alternate(rows.Start(http1))

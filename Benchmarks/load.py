@@ -96,7 +96,7 @@ class Load:
         """Sends exactly so many requests."""
         self._h2load(port, ["-n", str(requests), "-c", str(connections)], timeout)
 
-    def at_rate(self, port, rate, seconds, processor=LOAD_PROCESSOR):
+    def at_rate(self, port, rate, seconds, processor=LOAD_PROCESSOR, arguments=()):
         """Figures in µs of requests started at a fixed rate whatever the answers do.
 
         Latency counts from when a request was due, so that one that is kept waiting has waited.
@@ -114,8 +114,11 @@ class Load:
         seconds = max(seconds, 4 * window)
         report = self._ours(
             port, ["--http", "1.1", "--connections", str(RATE_CONNECTIONS), "--rate", f"{rate:.2f}",
-                   "--warm-up", "1s", "--window", f"{window * 1e3:.0f}ms", *UNHURRIED],
+                   "--warm-up", "1s", "--window", f"{window * 1e3:.0f}ms", *UNHURRIED, *arguments],
             seconds, processor)
+        failed = [mark for mark in report["marks"] if mark.get("exitCode") != 0]
+        if failed:
+            raise RuntimeError(f"a command of the run failed: {failed[0]}")
         if report["throughput"] < 0.95 * rate:
             raise RuntimeError(f"{report['throughput']:.0f}/s answered, not {rate:.0f}/s")
         windows = report["windows"]

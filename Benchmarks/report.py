@@ -36,9 +36,10 @@ def entries(results):
                         if name != OURS and name not in LOGGED.values() and figure in figures)]
             ratios = [ratio for rival in rivals if OURS in rounds
                       if (ratio := paired(rounds[OURS], rival)) is not None]
-            flat.append({"row": row, "log": "off", "figure": figure, "unit": unit,
-                         "gateway": ours, "peers": values, "ratio_to_best_peer":
-                         (min if more_is_better else max)(ratios) if ratios else None})
+            if ours is not None or values:
+                flat.append({"row": row, "log": "off", "figure": figure, "unit": unit,
+                             "gateway": ours, "peers": values, "ratio_to_best_peer":
+                             (min if more_is_better else max)(ratios) if ratios else None})
             flat += [{"row": row, "log": log, "figure": figure, "unit": unit, "gateway": value,
                       "peers": {} if ours is None else {f"{OURS}, log off": ours},
                       "ratio_to_best_peer":

@@ -35,6 +35,7 @@ FIGURES = {
     "answer_bytes_per_cpu_second": ("B/s", True),
     "latency_p99_us": ("µs", False),
     **{f"latency_p99_times_under_{kind}_flood": ("1", False) for kind in KINDS},
+    "latency_p99_times_under_rotation": ("1", False),
     "handshakes_per_cpu_second": ("1/s", True),
     "resident_bytes_per_connection": ("B", False),
     "resident_bytes_per_stream": ("B", False),
@@ -182,6 +183,32 @@ class Floods:
 
     # Requests a second: little for every gateway here.
     rate = 500
+
+
+class Rotation:
+    """Latency at a fixed rate while the key that the log's keys are wrapped under is rotated once a
+    second, as a multiple of that while its versions are listed as often: a command takes time of
+    the load's processor, whatever it does, and little where it gets what nobody else wants."""
+
+    row = "rotation"
+
+    def __init__(self, gateways, loads, seconds):
+        self.gateways, self.loads, self.seconds = gateways, loads, seconds
+
+    def measure(self, gateway):
+        listed = self._latency(gateway, "list")
+        return {"latency_p99_us": listed,
+                "latency_p99_times_under_rotation": self._latency(gateway, "rotate") / listed}
+
+    def _latency(self, gateway, command):
+        marks = [argument for second in range(round(self.seconds)) for argument in
+                 ("--at", f"{second + 1.5}s chrt --idle 0 {SCOREGATE} keys wrapping {command} bench"
+                          f" --config {gateway.path} --output json")]
+        return self.loads[gateway.name].at_rate(
+            gateway.port, self.rate, self.seconds, arguments=marks)["latency_p99"]
+
+    # Requests a second: each window that a p99 is taken of has a rotation in it.
+    rate = 1000
 
 
 class HandshakeCost:

@@ -111,7 +111,7 @@ extension MessageHead {
     /// How many fields have this name.
     package func count(of name: FieldName) -> Int {
         var count = 0
-        for field in self.fields where field.name == name { count += 1 }
+        for index in 0..<self.fields.count where self.fields[index].name == name { count += 1 }
         return count
     }
 

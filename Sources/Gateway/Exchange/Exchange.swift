@@ -466,8 +466,11 @@ extension Exchange {
     func finish() {
         self.timer.cancel()
         self.endRecording()
+        // Given away: what it has would be retained for a copy.
+        var record = ExchangeRecord()
+        swap(&record, &self.record)
         self.worker.exchangeEnded(
-            self.record, endpoint: self.endpoint, deployment: self.deployment, head: self.head,
+            record, endpoint: self.endpoint, deployment: self.deployment, head: self.head,
             ids: self.ids, client: self.client, origin: self.origin)
         self.phase = .idle
     }

@@ -14,9 +14,14 @@ struct Router: Sendable {
     }
 
     /// The endpoints that answer to one host, the longest prefix first.
-    private struct Host: Sendable {
-        var name: [UInt8]
-        var entries: [Entry]
+    private final class Host: Sendable {
+        let name: [UInt8]
+        let entries: [Entry]
+
+        init(name: [UInt8], entries: [Entry]) {
+            self.name = name
+            self.entries = entries
+        }
     }
 
     private struct Entry: Sendable {
@@ -39,19 +44,16 @@ struct Router: Sendable {
                 isAgent
                 ? [Entry(prefix: [], endpoint: endpoint)] : Self.entries(of: endpoint)
             if endpoint.configuration.hosts.isEmpty {
-                var host = self.anyHost ?? Host(name: [], entries: [])
-                host.entries = Self.sorted(host.entries + entries)
-                self.anyHost = host
+                self.anyHost = Host(
+                    name: [], entries: Self.sorted((self.anyHost?.entries ?? []) + entries))
             }
             for name in endpoint.configuration.hosts {
                 let bytes = Array(name.utf8)
                 let hash = bytes.span.withHost { Self.hash($0) }
                 var chain = self.hosts[hash] ?? []
-                if let place = chain.firstIndex(where: { $0.name == bytes }) {
-                    chain[place].entries = Self.sorted(chain[place].entries + entries)
-                } else {
-                    chain.append(Host(name: bytes, entries: Self.sorted(entries)))
-                }
+                let former = chain.first { $0.name == bytes }?.entries ?? []
+                chain.removeAll { $0.name == bytes }
+                chain.append(Host(name: bytes, entries: Self.sorted(former + entries)))
                 self.hosts[hash] = chain
             }
         }
@@ -90,9 +92,12 @@ struct Router: Sendable {
 
     private static func match(_ head: MessageHead, _ host: Host) -> Match {
         head.withBytes(head.pathRange) { path in
-            for entry in host.entries {
-                guard let count = path.lengthOfPathPrefix(entry.prefix) else { continue }
-                return .endpoint(entry.endpoint, strippedPrefixBytes: count)
+            // By index: a loop would retain the entries one by one.
+            for index in host.entries.indices {
+                guard let count = path.lengthOfPathPrefix(host.entries[index].prefix) else {
+                    continue
+                }
+                return .endpoint(host.entries[index].endpoint, strippedPrefixBytes: count)
             }
             return .unknownPath(host.entries.map(\.endpoint))
         }

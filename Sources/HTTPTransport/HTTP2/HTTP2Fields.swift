@@ -99,10 +99,9 @@ internal import NIOCore
         first()
         let buffer = head.bytes
         unsafe buffer.withUnsafeReadableBytes { bytes in
-            let table = head.fields
-            let fields = table.span
-            for index in fields.indices {
-                let field = fields[index]
+            // By index: the table would be retained for a loop over it.
+            for index in 0..<head.fields.count {
+                let field = head.fields[index]
                 if field.isHopByHop || excluded.contains(field.name) { continue }
                 guard self.count < Self.capacity - 1 else { break }
                 let isIndexed =
