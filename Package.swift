@@ -108,6 +108,9 @@ let package = Package(
         .systemLibrary(
             name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
 
+        // What two test targets have in common.
+        .target(
+            name: "RefusedRequests", path: "Tests/RefusedRequests", swiftSettings: strict),
         .testTarget(
             name: "CryptographyTests", dependencies: ["Cryptography"], swiftSettings: strict),
         .testTarget(
@@ -137,7 +140,7 @@ let package = Package(
         .testTarget(
             name: "HTTPTransportTests",
             dependencies: [
-                "HTTPTransport", "TLS", "Cryptography",
+                "RefusedRequests", "HTTPTransport", "TLS", "Cryptography",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -176,7 +179,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "scoregate", "LoadTest", "KeyVault", "State", "HTTPTransport", "TLS",
+                "RefusedRequests", "scoregate", "LoadTest", "KeyVault", "State", "HTTPTransport",
+                "TLS",
                 "Cryptography",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "GRDB", package: "GRDB.swift"),

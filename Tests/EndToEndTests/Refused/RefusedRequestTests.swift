@@ -1,13 +1,11 @@
+import RefusedRequests
 import Testing
 
 @Suite("Requests that must be refused", .serialized, .stage())
 struct RefusedRequestTests {
     @Test(
         "get their status and the connection's end; the backend hears nothing",
-        arguments: [
-            RefusedRequest.framing, RefusedRequest.chunks, RefusedRequest.lines,
-            RefusedRequest.fields, RefusedRequest.limits,
-        ].flatMap(\.self))
+        arguments: RefusedRequest.all)
     func refused(_ request: RefusedRequest) async throws {
         let stage = try Stage.current
         let before = stage.backend.byteCount

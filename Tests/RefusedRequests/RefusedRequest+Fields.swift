@@ -1,6 +1,6 @@
 extension RefusedRequest {
     /// Field lines.
-    static let fields: [RefusedRequest] = [
+    package static let fields: [RefusedRequest] = [
         RefusedRequest(86, "GET / HTTP/1.1\r\n\r\n"),
         RefusedRequest(86, "GET / HTTP/1.1\r\nX-Host: h\r\nAUTH\r\n\r\n"),
         .fields(87, "Host: h"), .fields(87, "hOsT: other"),
@@ -32,7 +32,7 @@ extension RefusedRequest {
     ]
 
     /// Heads over a limit.
-    static let limits: [RefusedRequest] = [
+    package static let limits: [RefusedRequest] = [
         .target(77, "/" + String(repeating: "a", count: 8192), 414),
         RefusedRequest(77, "GET /" + String(repeating: "a", count: 8300), 414),
         .fields(94, "a: " + String(repeating: "b", count: 17 * 1024), 431),

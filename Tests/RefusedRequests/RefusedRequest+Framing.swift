@@ -1,6 +1,6 @@
 extension RefusedRequest {
     /// How the body is framed, told in a way that two readers may take differently.
-    static let framing: [RefusedRequest] = [
+    package static let framing: [RefusedRequest] = [
         .fields(1, "Content-Length: 6\r\nTransfer-Encoding: chunked", body: "0\r\n\r\nG"),
         .fields(
             2, "Transfer-Encoding: chunked\r\nContent-Length: 4", body: "5c\r\nGPOST / HTTP/1.1"),

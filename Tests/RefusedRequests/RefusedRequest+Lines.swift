@@ -1,6 +1,6 @@
 extension RefusedRequest {
     /// Request lines and targets.
-    static let lines: [RefusedRequest] = [
+    package static let lines: [RefusedRequest] = [
         RefusedRequest(66, "GET / HTTP/1.1\nHost: h\r\nAUTH\r\n\r\n"),
         RefusedRequest(66, "GET / HTTP/1.1\r\nHost: h\n\r\n"),
         RefusedRequest(66, "GET / HTTP/1.1\r\nHost: h\r\nAUTH\r\n\n"),

@@ -1,6 +1,6 @@
 extension RefusedRequest {
     /// Chunked bodies that break the grammar.
-    static let chunks: [RefusedRequest] = [
+    package static let chunks: [RefusedRequest] = [
         .chunked(46, "+5\r\nhello\r\n0\r\n\r\n"),
         .chunked(46, "-1\r\nhello\r\n0\r\n\r\n"),
         .chunked(46, "0x5\r\nhello\r\n0\r\n\r\n"),
