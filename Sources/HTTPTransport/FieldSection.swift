@@ -247,8 +247,29 @@ extension FieldSection {
         }
     }
 
+    /// Parses all whole lines there are of a head's fields; when they are complete, marks those that a hop
+    /// keeps to itself.
+    ///
+    /// - Returns: Whether they are complete.
+    /// - Throws: Why the head is refused.
+    @inline(__always)
+    mutating func parse(
+        _ bytes: Span<UInt8>, into head: MessageHead, kind: Kind, limits: HTTPLimits
+    ) throws(HTTPError) -> Bool {
+        // Taken out of the head, so that appending needs no access to the object.
+        var fields: [HeadField] = []
+        swap(&fields, &head.fields)
+        defer { swap(&fields, &head.fields) }
+        guard
+            try self.parse(
+                bytes, into: &fields, kind: kind, limits: limits, maximumBytes: limits.headBytes)
+        else { return false }
+        self.markNominated(bytes, &fields)
+        return true
+    }
+
     /// Marks the fields that the Connection fields name.
-    func markNominated(_ bytes: Span<UInt8>, _ fields: inout [HeadField]) {
+    private func markNominated(_ bytes: Span<UInt8>, _ fields: inout [HeadField]) {
         guard self.hasNominations else { return }
         for position in fields.indices where fields[position].name == .connection {
             let range = fields[position].valueRange

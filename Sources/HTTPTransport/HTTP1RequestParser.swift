@@ -39,22 +39,10 @@ package struct HTTP1RequestParser {
             }
         }
         guard var section = self.section else { return false }
-        // Taken out of the head, so that appending needs no access to the object.
-        var fields: [HeadField] = []
-        swap(&fields, &head.fields)
-        let isComplete: Bool
-        do throws(HTTPError) {
-            let bytes = input.readableBytesUInt8Span
-            isComplete = try section.parse(
-                bytes, into: &fields, kind: .request, limits: self.limits,
-                maximumBytes: self.limits.headBytes)
-            if isComplete { section.markNominated(bytes, &fields) }
-        } catch {
-            swap(&fields, &head.fields)
-            throw error
-        }
-        swap(&fields, &head.fields)
-        guard isComplete else {
+        guard
+            try section.parse(
+                input.readableBytesUInt8Span, into: head, kind: .request, limits: self.limits)
+        else {
             self.section = section
             return false
         }

@@ -37,21 +37,10 @@ package struct HTTP1ResponseParser {
             }
         }
         guard var section = self.section else { return false }
-        var fields: [HeadField] = []
-        swap(&fields, &head.fields)
-        let isComplete: Bool
-        do throws(HTTPError) {
-            let bytes = input.readableBytesUInt8Span
-            isComplete = try section.parse(
-                bytes, into: &fields, kind: .response, limits: self.limits,
-                maximumBytes: self.limits.headBytes)
-            if isComplete { section.markNominated(bytes, &fields) }
-        } catch {
-            swap(&fields, &head.fields)
-            throw error
-        }
-        swap(&fields, &head.fields)
-        guard isComplete else {
+        guard
+            try section.parse(
+                input.readableBytesUInt8Span, into: head, kind: .response, limits: self.limits)
+        else {
             self.section = section
             return false
         }
