@@ -24,6 +24,30 @@ struct GRPCTests {
         }
     }
 
+    @Test(
+        "calls of all four kinds end as they do without a log, and stand in it whole",
+        arguments: ["strict", "bounded"])
+    func logged(durability: String) async throws {
+        try await Peers.run("grpc_backend.py", version: "http2", durability: durability) {
+            stage, _ in
+            let cases = [
+                "unary", "server_stream", "client_stream", "bidirectional", "large", "many", "fail",
+            ]
+            try await Peers.expect(cases, of: "grpc_client.py", stage)
+            #expect(await stage.gateway.end() == 0)
+            let entries = try await SealedLogStage.entries(stage)
+            let requests = entries.filter { $0.kind == "request" }
+            let responses = entries.filter { $0.kind == "response" }
+            #expect(requests.count >= cases.count)
+            #expect(
+                Set(requests.map(\.requestID)) == Set(responses.map(\.requestID))
+                    && requests.count == responses.count)
+            #expect(
+                responses.allSatisfy { $0.status == 200 && $0.outcome == "complete" },
+                "\(responses.filter { $0.outcome != "complete" })")
+        }
+    }
+
     @Test("the request timeout ends a call that has not begun to be answered, and no other")
     func timeouts() async throws {
         try await Peers.run("grpc_backend.py", version: "http2", timeout: 500) { stage, backend in

@@ -77,10 +77,10 @@ enum Peers {
     /// Starts `script` of `Tests/peers` behind a gateway, runs `body` and ends everything.
     ///
     /// `version` is how the gateway speaks to it; over mutual TLS the script gets chain, key and trust
-    /// root. `lines` are further ones of the endpoint, indentation of four.
+    /// root. `lines` are further ones of the endpoint, indentation of four; with `durability` all is logged.
     static func run(
         _ script: String, version: String, isEncrypted: Bool = false, timeout: Int = 20_000,
-        limits: String = "{}", lines: String = "",
+        limits: String = "{}", lines: String = "", durability: String? = nil,
         _ body: (Stage, PeerProcess) async throws -> Void
     ) async throws {
         guard self.areInstalled else { return }
@@ -90,7 +90,7 @@ enum Peers {
         try await self.run(
             self.python, ["\(repository)/Tests/peers/\(script)"] + files, materials,
             version: version, isEncrypted: isEncrypted, timeout: timeout, limits: limits,
-            lines: lines, body)
+            lines: lines, durability: durability, body)
     }
 
     /// Starts the example model behind a gateway, runs `body` and ends everything.
@@ -99,19 +99,21 @@ enum Peers {
     ) async throws {
         try await self.run(
             GatewayProcess.executable.path, ["model", "--address", "127.0.0.1:0"], Materials(),
-            version: version, isEncrypted: false, timeout: 20_000, limits: "{}", lines: "", body)
+            version: version, isEncrypted: false, timeout: 20_000, limits: "{}", lines: "",
+            durability: nil, body)
     }
 
     private static func run(
         _ program: String, _ arguments: [String], _ materials: Materials, version: String,
-        isEncrypted: Bool, timeout: Int, limits: String, lines: String,
+        isEncrypted: Bool, timeout: Int, limits: String, lines: String, durability: String?,
         _ body: (Stage, PeerProcess) async throws -> Void
     ) async throws {
         let backend = try await PeerProcess.start(program, arguments)
         let port = backend.port
         let identity = "        backend_identity: spiffe://test.local/agent/blue\n"
+        let log = durability.map { SealedLogStage.setup($0) }
         let setup = StageSetup(
-            limits: limits, isBackendEncrypted: isEncrypted,
+            limits: limits, lines: log?.lines ?? "", isBackendEncrypted: isEncrypted,
             endpoints: { _ in
                 """
                   iris:
@@ -122,6 +124,7 @@ enum Peers {
                         protocol: \(version)
                 \(isEncrypted ? identity : "")\
                         request_settings: {request_timeout_ms: \(timeout)}
+                \(log?.deploymentLines ?? "")
                 """
             })
         let stage = try await Stage.start(setup, materials: materials)
