@@ -43,7 +43,7 @@ extension LogKeeper {
     ///   every half minute, and where the present version may not be used.
     /// - Throws: What makes the key unusable, or its state unknown.
     private func look(_ name: String, _ stream: Stream) async throws(KeyVaultError) -> String? {
-        try self.refuseSuspended(name, stream.key)
+        try self.refuseSuspended(name)
         let now = ContinuousClock.now
         guard let wrappingKey = stream.wrappingKey else { return try await stream.key.current().id }
         var state: WrappingKeyState
@@ -71,10 +71,9 @@ extension LogKeeper {
         return newest
     }
 
-    /// Ends a look at the customer's key of a stream that is being shredded: whatever its holder does with
-    /// it meanwhile, it is not used.
-    func refuseSuspended(_ name: String, _ key: EndpointWrappingKey) throws(KeyVaultError) {
-        guard key.isRemote else { return }
+    /// Ends a look at the key of a stream that is being shredded: whatever its vault says of it meanwhile,
+    /// it is not used.
+    func refuseSuspended(_ name: String) throws(KeyVaultError) {
         do throws(StateError) {
             guard try self.store.suspendedLogStreams().contains(name) else { return }
         } catch {

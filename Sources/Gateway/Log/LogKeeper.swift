@@ -171,7 +171,7 @@ final class LogKeeper: Sendable {
                 log: log, key: wrapping, streamID: LogIdentifier(record.id.rawSpan, at: 0),
                 condition: WrappingKeyCondition(grace: endpoint.encryption.grace),
                 newestAsked: .now, keyMade: .now)
-            try self.refuseSuspended(endpoint.name, wrapping)
+            try self.refuseSuspended(endpoint.name)
             let key = try await WrappedLogKey.make(under: wrapping, streamID: stream.streamID)
             if let failure = await self.begin(log, key, record.anchor) {
                 throw failure

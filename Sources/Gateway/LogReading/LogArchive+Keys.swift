@@ -41,7 +41,7 @@ extension LogArchive {
     ) async throws -> ShredCertificate {
         var certificate = ShredCertificate(endpoint: endpoint)
         let stream = try self.streams().first { $0.endpoint == endpoint }
-        try await self.suspendCustomerKey(endpoint, &certificate, suspended)
+        try await self.checkCustomerKey(endpoint, &certificate)
         try self.suspend(endpoint, &certificate, suspended)
         if let stream { try self.noteShredding(of: stream, endpoint) }
         if let stream {
@@ -85,40 +85,12 @@ extension LogArchive {
         return hasStream || keys.contains { !$0.isDestroyed }
     }
 
-    private func suspend(
-        _ endpoint: String, _ certificate: inout ShredCertificate,
-        _ suspended: (StateStore, Int64) throws -> Bool
-    ) throws {
-        let generation: Int64
-        do throws(StateError) {
-            generation = try self.store.setWrappingKey(
-                endpoint: endpoint, isEnabled: false, now: UnixTime.milliseconds,
-                actor: self.actor
-            ).generation
-        } catch .wrappingKey(_, let reason) {
-            // Destroyed before: what is left to do is what an earlier shredding did not come to.
-            certificate.did("found that its wrapping key \(reason)")
-            return
-        }
-        guard try suspended(self.store, generation) else {
-            throw StartError.refused(
-                """
-                a running gateway does not say that it let go of the log's keys: nothing was destroyed. \
-                The wrapping key stays disabled (scoregate keys wrapping enable \(endpoint) undoes it)
-                """)
-        }
-        certificate.did("suspended the wrapping key; every running gateway wiped its log keys")
-    }
-
-    /// A customer's key is its holder's to disable; that gateways let go of the log's keys, whether they
-    /// reach its vault or not, is ours.
-    private func suspendCustomerKey(
-        _ endpoint: String, _ certificate: inout ShredCertificate,
-        _ suspended: (StateStore, Int64) throws -> Bool
+    /// Whoever holds a customer's key takes it away first, and last deletes it.
+    private func checkCustomerKey(
+        _ endpoint: String, _ certificate: inout ShredCertificate
     ) async throws {
         guard self.endpoints[endpoint]?.encryption.customerKey != nil else { return }
         let key = try self.wrappingKey(of: endpoint)
-        let state: WrappingKeyState
         do {
             let id = try await key.current().id
             throw StartError.refused(
@@ -127,22 +99,27 @@ extension LogArchive {
                 that nobody reads the log any more
                 """)
         } catch let error as KeyVaultError {
-            guard case .revoked(let found) = error else { throw error }
-            state = found
+            guard case .revoked(let state) = error else { throw error }
+            certificate.did("found the customer's key \(state.rawValue)")
+            if state != .deleted {
+                certificate.promised("the holder of the customer's key deletes and purges it")
+            }
         }
+    }
+
+    private func suspend(
+        _ endpoint: String, _ certificate: inout ShredCertificate,
+        _ suspended: (StateStore, Int64) throws -> Bool
+    ) throws {
         guard try suspended(self.store, self.setSuspended(true, endpoint)) else {
             _ = try self.setSuspended(false, endpoint)
             throw StartError.refused(
                 """
                 a running gateway does not say that it let go of the log's keys: nothing was destroyed, and \
-                the log goes on when the customer's key can be used
+                the log goes on
                 """)
         }
-        certificate.did(
-            "found the customer's key \(state.rawValue); every running gateway wiped its log keys")
-        if state != .deleted {
-            certificate.promised("the holder of the customer's key deletes and purges it")
-        }
+        certificate.did("suspended the log; every running gateway wiped its log keys")
     }
 
     private func setSuspended(

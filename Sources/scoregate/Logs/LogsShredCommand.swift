@@ -9,8 +9,8 @@ extension LogsCommand {
             abstract: "Destroy an endpoint's log and the key it is sealed under, for ever.",
             discussion: """
                 Running gateways let go of the log's keys first (a customer's key has to be disabled in its \
-                vault before); then the wrapped log keys and all \
-                versions of the wrapping key are destroyed, the root key is replaced, and the segments \
+                vault before; "keys wrapping enable" undoes it while nothing is destroyed); then the wrapped \
+                log keys and all versions of the wrapping key are destroyed, the root key is replaced, and the segments \
                 are removed. The endpoint refuses requests until it has a new wrapping key \
                 ("keys wrapping rotate"). Prints what was done and what no command can show; ends \
                 with 1 if a step is only promised.

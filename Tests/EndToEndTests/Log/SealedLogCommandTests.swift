@@ -1,4 +1,5 @@
 import Foundation
+import State
 import Testing
 
 /// What an operator does with the log of a running gateway.
@@ -202,6 +203,31 @@ struct SealedLogCommandTests {
         }
     }
 
+    @Test("a shredding that was cut short can be undone")
+    func unshred() async throws {
+        try await SealedLogStage.run(SealedLogStage.setup()) { stage in
+            #expect(try await stage.exchange(stage.request(body: "one")).status == 200)
+            // What a command leaves that is killed before the gateways have answered.
+            let store = try StateStore(
+                folder: stage.materials.path + "/state",
+                rootKeyPath: stage.materials.path + "/root.key")
+            _ = try store.setLogStream(
+                of: "iris", isSuspended: true, now: UnixTime.milliseconds, actor: "test")
+            #expect(
+                try await eventually {
+                    try await stage.exchange(stage.request(body: "two")).status == 503
+                })
+            let undone = try await SealedLogStage.command(
+                stage, "keys", "wrapping", "enable", "iris")
+            #expect(undone.code == 0, "\(undone)")
+            #expect(undone.output.contains("its log is not being shredded any more"), "\(undone)")
+            #expect(try await stage.exchange(stage.request(body: "three")).status == 200)
+            #expect(await stage.gateway.end() == 0)
+            let bodies = try await SealedLogStage.entries(stage).compactMap(\.body)
+            #expect(bodies.contains("one") && bodies.contains("three"), "\(bodies)")
+        }
+    }
+
     @Test("a shredded log is gone, on a running gateway too, and a new one can begin")
     func shred() async throws {
         try await SealedLogStage.run(SealedLogStage.setup()) { stage in
@@ -218,7 +244,8 @@ struct SealedLogCommandTests {
                 stage, "logs", "shred", "iris", "--yes")
             #expect(shredded.code == 0, "\(shredded.errors)\(shredded.output)")
             for step in [
-                "suspended the wrapping key", "removed 1 wrapped log keys",
+                "suspended the log; every running gateway wiped its log keys",
+                "removed 1 wrapped log keys",
                 "destroyed 1 versions", "replaced the root key", "write-ahead log",
                 "removed 1 segments",
             ] {
