@@ -271,14 +271,18 @@ final class LogKeeper: Sendable {
 
     /// Looks at the wrapping keys of all streams in the embedded vault now, and at those of streams that
     /// are being shredded, and returns once what they say is in force.
-    func check() async {
-        let suspended = try? self.store.suspendedLogStreams()
+    ///
+    /// - Returns: Whether it is: not where the state cannot be read.
+    func check() async -> Bool {
+        guard let suspended = try? self.store.suspendedLogStreams() else { return false }
         let looks = self.streams.withLock { streams in
-            streams.filter { !$1.key.isRemote || suspended?.contains($0) != false }
-                .values.map(\.looks)
+            streams.filter { !$1.key.isRemote || suspended.contains($0) }.values.map(\.looks)
         }
         await withDiscardingTaskGroup { group in
             for looks in looks { group.addTask { await looks.wait() } }
+        }
+        return self.streams.withLock { streams in
+            streams.allSatisfy { !suspended.contains($0) || $1.condition.state == .revoked }
         }
     }
 

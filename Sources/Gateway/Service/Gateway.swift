@@ -450,8 +450,7 @@ extension Gateway {
             // A change of wrapping keys is in force before anybody is told that it is. What a slow disk
             // keeps from being so keeps endpoint keys from nothing.
             Task {
-                await keeper.check()
-                apply(records.generation)
+                if await keeper.check() { apply(records.generation) }
             }
         }
         health.watcher.withLock { $0 = watcher }
