@@ -46,12 +46,7 @@ struct SlowClientTests {
     func reader() async throws {
         let stage = try Stage.current
         let large = 64 << 20
-        stage.backend.script(
-            "/unread",
-            [
-                .receiveRequest, .send("HTTP/1.1 200 OK\r\nContent-Length: \(large)\r\n\r\n"),
-                .stream(large), .hang,
-            ])
+        Self.script("/unread", bytes: large, stage)
         let client = try await stage.connect()
         await client.setReading(false)
         await client.send(stage.request("GET", "/unread"))
@@ -72,12 +67,7 @@ struct SlowClientTests {
     func openWindows() async throws {
         let stage = try Stage.current
         let large = 16 << 20
-        stage.backend.script(
-            "/window",
-            [
-                .receiveRequest, .send("HTTP/1.1 200 OK\r\nContent-Length: \(large)\r\n\r\n"),
-                .stream(large), .hang,
-            ])
+        Self.script("/window", bytes: large, stage)
         try await stage.expectNextRequestWorks()
         let before = stage.gateway.residentKilobytes
         let client = try await stage.connect(alpn: ["h2"])
@@ -100,5 +90,15 @@ struct SlowClientTests {
         #expect(stage.gateway.residentKilobytes - before < 24 << 10)
         await client.close()
         try await stage.expectNextRequestWorks()
+    }
+
+    /// An answer of so many bytes, and nothing after it.
+    private static func script(_ path: String, bytes: Int, _ stage: Stage) {
+        stage.backend.script(
+            path,
+            [
+                .receiveRequest, .send("HTTP/1.1 200 OK\r\nContent-Length: \(bytes)\r\n\r\n"),
+                .stream(bytes), .hang,
+            ])
     }
 }

@@ -49,19 +49,7 @@ struct HTTP2KeepAliveTests {
 
         /// The payload of the PING written since the last call; nil if there is none.
         func ping() throws -> [UInt8]? {
-            var bytes: [UInt8] = []
-            while let buffer = try self.channel.readOutbound(as: ByteBuffer.self) {
-                bytes += Array(buffer.readableBytesView)
-            }
-            // The preface (RFC 9113, 3.4).
-            if bytes.starts(with: "PRI".utf8) { bytes.removeFirst(24) }
-            var found: [UInt8]?
-            while bytes.count >= 9 {
-                let count = Int(bytes[1]) << 8 + Int(bytes[2])
-                if bytes[3] == 6, bytes[4] == 0 { found = Array(bytes[9..<(9 + count)]) }
-                bytes.removeFirst(9 + count)
-            }
-            return found
+            try self.channel.http2Frames().last { $0.type == 6 && $0.flags == 0 }?.payload
         }
     }
 

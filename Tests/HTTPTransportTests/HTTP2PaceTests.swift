@@ -71,16 +71,7 @@ struct HTTP2PaceTests {
 
         /// Types of the frames that were written since the last call.
         func written() throws -> [UInt8] {
-            var bytes: [UInt8] = []
-            while let buffer = try self.channel.readOutbound(as: ByteBuffer.self) {
-                bytes += Array(buffer.readableBytesView)
-            }
-            var types: [UInt8] = []
-            while bytes.count >= 9 {
-                types.append(bytes[3])
-                bytes.removeFirst(9 + Int(bytes[1]) << 8 + Int(bytes[2]))
-            }
-            return types
+            try self.channel.http2Frames().map(\.type)
         }
 
         func stop() { _ = try? self.channel.finish(acceptAlreadyClosed: true) }

@@ -3,19 +3,6 @@ import Testing
 @testable import SealedLog
 
 @Suite struct RollBackTests {
-    /// A stream of four segments that were ended, and its anchor.
-    private func fourSegments() throws -> (TestLog, StreamAnchor) {
-        let log = try TestLog()
-        let writer = try log.open()
-        for _ in 0..<3 {
-            _ = writer.append(log.batch(3), now: log.time)
-            log.pass(milliseconds: 16 * 60_000)
-            writer.write(now: log.time)
-        }
-        writer.close(now: log.time)
-        return (log, try #require(writer.anchor))
-    }
-
     /// Writes an entry as a process does that starts; gives the writer.
     private func goOn(_ log: TestLog, _ anchor: StreamAnchor) throws -> StreamWriter {
         let writer = try log.open(anchor: anchor)
@@ -27,7 +14,7 @@ import Testing
     @Test(
         "Segments that vanish while nobody writes are missed from then on", arguments: [1, 2, 4])
     func segmentsGone(count: Int) throws {
-        let (log, anchor) = try self.fourSegments()
+        let (log, anchor) = try TestLog.fourSegments()
         for name in try log.segments().suffix(count) {
             try log.files.remove(log.folder + "/" + name.text)
         }
@@ -43,7 +30,7 @@ import Testing
     @Test("A segment that lost its end, or is another one, is told from the next segment on")
     func endChanged() throws {
         for bytes in [160, 500] {
-            let (log, anchor) = try self.fourSegments()
+            let (log, anchor) = try TestLog.fourSegments()
             let last = try #require(try log.segments().last)
             log.change(last) { $0.removeLast(min(bytes, $0.count)) }
             let writer = try self.goOn(log, anchor)
@@ -52,7 +39,7 @@ import Testing
             let report = try log.read(anchor: kept).report
             #expect(report.findings == [.previousDiffers(try #require(try log.segments().last))])
         }
-        let (log, anchor) = try self.fourSegments()
+        let (log, anchor) = try TestLog.fourSegments()
         var other = anchor
         other.segmentID = try .random()
         let writer = try self.goOn(log, other)
@@ -63,7 +50,7 @@ import Testing
 
     @Test("A stream that ends where its anchor says, or later, is as it was left")
     func asItWas() throws {
-        let (log, anchor) = try self.fourSegments()
+        let (log, anchor) = try TestLog.fourSegments()
         let killed = try log.open(anchor: anchor)
         #expect(killed.lostEnd == nil)
         _ = killed.append(log.batch(2), now: log.time)

@@ -5,22 +5,9 @@ import Testing
 @testable import SealedLog
 
 @Suite struct StreamFaultTests {
-    /// A stream of three segments that were ended.
-    private func threeSegments() throws -> (TestLog, StreamAnchor) {
-        let log = try TestLog()
-        let writer = try log.open()
-        for _ in 0..<3 {
-            _ = writer.append(log.batch(3), now: log.time)
-            log.pass(milliseconds: 16 * 60_000)
-            writer.write(now: log.time)
-        }
-        writer.close(now: log.time)
-        return (log, try #require(writer.anchor))
-    }
-
     @Test("A segment that was deleted, or put into another stream, is missed where it was and is")
     func segmentsMoved() throws {
-        let (log, anchor) = try self.threeSegments()
+        let (log, anchor) = try TestLog.fourSegments()
         let names = try log.segments()
         try #require(names.count == 4)
         let other = try TestLog(log.files, vault: log.vault)
@@ -42,7 +29,7 @@ import Testing
 
     @Test("A stream that was put back to an earlier state is noticed by its anchor")
     func rollBack() throws {
-        let (log, anchor) = try self.threeSegments()
+        let (log, anchor) = try TestLog.fourSegments()
         let last = try #require(try log.segments().last)
         log.change(last) { $0.removeLast(160) }
         let report = try log.read(anchor: anchor).report
@@ -57,7 +44,7 @@ import Testing
 
     @Test("A byte that was changed in any segment of a stream is found, in that very segment")
     func changedBytes() throws {
-        let (log, anchor) = try self.threeSegments()
+        let (log, anchor) = try TestLog.fourSegments()
         for name in try log.segments() {
             let count = try log.files.contents(
                 of: log.folder + "/" + name.text, maximum: 1 << 20
@@ -74,7 +61,7 @@ import Testing
 
     @Test("A key ring's entry that is missing, torn, swapped, foreign or from the future is named")
     func keyRing() throws {
-        let (log, _) = try self.threeSegments()
+        let (log, _) = try TestLog.fourSegments()
         let ring = log.log.keyRing
         let id = try #require(try ring.ids().first)
         let path = ring.folder + "/" + id.text + ".json"
@@ -266,7 +253,7 @@ import Testing
     @Test("A file that claims a number no stream gets to is refused, and reported by name")
     func impossibleNumber() throws {
         for number in [UInt64.max, 1 << 63] {
-            let (log, anchor) = try self.threeSegments()
+            let (log, anchor) = try TestLog.fourSegments()
             var names: [SegmentName] = []
             for _ in 0..<2 {
                 let name = SegmentName(number: number, segmentID: try .random())

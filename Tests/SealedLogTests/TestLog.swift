@@ -26,6 +26,19 @@ final class TestLog {
         self.log = try LogFolder("log", reserveBytes: reserveBytes, files)
     }
 
+    /// One whose stream has four segments, which were ended, and the stream's anchor.
+    static func fourSegments() throws -> (TestLog, StreamAnchor) {
+        let log = try TestLog()
+        let writer = try log.open()
+        for _ in 0..<3 {
+            _ = writer.append(log.batch(3), now: log.time)
+            log.pass(milliseconds: 16 * 60_000)
+            writer.write(now: log.time)
+        }
+        writer.close(now: log.time)
+        return (log, try #require(writer.anchor))
+    }
+
     /// Opens the stream as a process does that starts.
     func open(anchor: StreamAnchor? = nil) throws(SealedLogError) -> StreamWriter {
         self.log = try LogFolder("log", reserveBytes: self.reserveBytes, self.files)

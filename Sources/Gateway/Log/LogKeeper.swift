@@ -251,7 +251,7 @@ final class LogKeeper: Sendable {
             var seconds = 0
             while !Task.isCancelled {
                 guard let self else { return }
-                for looks in self.embeddedLooks { looks.wish() }
+                for looks in self.looks() { looks.wish() }
                 if seconds % 2 == 0 { self.wishRemote() }
                 if seconds % 3600 == 0 { self.expire() }
                 seconds += 1
@@ -275,19 +275,19 @@ final class LogKeeper: Sendable {
     /// - Returns: Whether it is: not where the state cannot be read.
     func check() async -> Bool {
         guard let suspended = try? self.store.suspendedLogStreams() else { return false }
-        let looks = self.streams.withLock { streams in
-            streams.filter { !$1.key.isRemote || suspended.contains($0) }.values.map(\.looks)
-        }
         await withDiscardingTaskGroup { group in
-            for looks in looks { group.addTask { await looks.wait() } }
+            for looks in self.looks(besides: suspended) { group.addTask { await looks.wait() } }
         }
         return self.streams.withLock { streams in
             streams.allSatisfy { !suspended.contains($0) || $1.condition.state == .revoked }
         }
     }
 
-    private var embeddedLooks: [Wishes] {
-        self.streams.withLock { $0.values.filter { !$0.key.isRemote }.map(\.looks) }
+    /// Those of the streams in the embedded vault, and of the ones that are named.
+    private func looks(besides names: Set<String> = []) -> [Wishes] {
+        self.streams.withLock { streams in
+            streams.filter { !$1.key.isRemote || names.contains($0) }.values.map(\.looks)
+        }
     }
 
     /// Looks at an endpoint's key whenever that is wished for, one look after the other.
