@@ -9,7 +9,7 @@
 FROM swift:6.3-bookworm AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        libssl-dev libnghttp2-dev libsqlite3-dev libp11-kit-dev pkg-config make \
+        libssl-dev libsqlite3-dev libp11-kit-dev pkg-config make \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 # Packages first: a change to Sources alone does not fetch them again.
@@ -23,7 +23,7 @@ RUN make release
 FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        libssl3 libnghttp2-14 libsqlite3-0 ca-certificates tzdata \
+        libssl3 libsqlite3-0 ca-certificates tzdata \
     && rm -rf /var/lib/apt/lists/* \
     && install -d -m 0700 -o 65532 -g 65532 /var/lib/scoregate
 COPY --from=build /source/.build/release/scoregate /usr/local/bin/scoregate

@@ -30,7 +30,6 @@ final class HTTP2ServerFuzz {
             receivers.append(receiver)
             return receiver
         }
-        guard let connection else { return }
         session.object = connection.session
         let channel = EmbeddedChannel(loop: self.loop)
         guard (try? channel.pipeline.syncOperations.addHandler(connection)) != nil,
@@ -82,7 +81,6 @@ final class HTTP2ClientFuzz {
             limits: limits)
         let connection = HTTP2ClientConnection(
             loop: self.context, limits: .response, pool: pool, isEncrypted: false)
-        guard let connection else { return }
         session.object = connection.session
         let channel = EmbeddedChannel(loop: self.loop)
         guard (try? channel.pipeline.syncOperations.addHandler(connection)) != nil,

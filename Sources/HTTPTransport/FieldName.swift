@@ -2,7 +2,7 @@
 ///
 /// A name is classified once, when its line is parsed; after that it is compared as a byte. Names that
 /// are only ever treated as a family have one case for the family.
-package enum FieldName: UInt8, Sendable, CaseIterable {
+package enum FieldName: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     /// Any name not below.
     case other
     case accept

@@ -18,10 +18,8 @@ package final class LoopContext {
     package var date = HTTPDate()
     /// The HTTP/2 connections with something to send at the end of this turn.
     let turn: TurnQueue
-    /// What all HTTP/2 connections of the loop fill in turn.
-    lazy var http2Fields = HTTP2Fields()
-    /// What HTTP/2 sessions allocate from.
-    lazy var http2Memory = HTTP2Memory()
+    /// What HTTP/2 connections read and write header blocks with.
+    lazy var hpack = HPACKShared()
     private var freeBuffers: [ByteBuffer] = []
     private var freeHeads: [MessageHead] = []
     /// Stands where there is no head; never written to.

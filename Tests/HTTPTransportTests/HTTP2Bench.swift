@@ -43,7 +43,6 @@ final class HTTP2Bench: Sendable {
                         state.value.serverStreams.append(receiver)
                         return receiver
                     }
-                    guard let connection else { return }
                     state.value.servers.append(connection)
                     try channel.pipeline.syncOperations.addHandler(connection)
                 }

@@ -22,9 +22,8 @@ struct HTTP2KeepAliveTests {
             self.pool = HTTP2ConnectionPool(
                 loop: self.context, address: .unix(path: "/nowhere"), tls: nil,
                 httpLimits: .response, limits: limits)
-            let connection = try #require(
-                HTTP2ClientConnection(
-                    loop: self.context, limits: .response, pool: self.pool, isEncrypted: false))
+            let connection = HTTP2ClientConnection(
+                loop: self.context, limits: .response, pool: self.pool, isEncrypted: false)
             try self.channel.pipeline.syncOperations.addHandler(connection)
             try self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
             // SETTINGS.

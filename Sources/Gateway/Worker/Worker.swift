@@ -258,17 +258,14 @@ extension Worker {
     private func makeConnection(
         _ channel: any Channel, _ contexts: WorkerContexts, isHTTP2: Bool, isProxied: Bool,
         client: @escaping () -> ClientConnection
-    ) -> (any ChannelHandler)? {
+    ) -> any ChannelHandler {
         let connection: any ServerConnection & ChannelHandler
         if isHTTP2 {
-            guard
-                let http2 = HTTP2ServerConnection(
-                    loop: self.loop, limits: contexts.limits, timeouts: contexts.timeouts,
-                    flooded: { self.flooded(channel, isProxied: isProxied) },
-                    makeReceiver: { self.makeExchange(client(), $0) })
-            else { return nil }
             self.metrics.acceptedHTTP2Connections += 1
-            connection = http2
+            connection = HTTP2ServerConnection(
+                loop: self.loop, limits: contexts.limits, timeouts: contexts.timeouts,
+                flooded: { self.flooded(channel, isProxied: isProxied) },
+                makeReceiver: { self.makeExchange(client(), $0) })
         } else {
             connection = HTTP1ServerConnection(
                 loop: self.loop, limits: contexts.limits, timeouts: contexts.timeouts,

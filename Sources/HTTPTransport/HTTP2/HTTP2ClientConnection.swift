@@ -44,17 +44,15 @@ package final class HTTP2ClientConnection: ChannelInboundHandler {
     /// Since when no stream is in use.
     private(set) var idleSince = NIODeadline.now()
 
-    /// A connection that is still to be opened; nil if memory is short.
-    init?(loop: LoopContext, limits: HTTPLimits, pool: HTTP2ConnectionPool, isEncrypted: Bool) {
-        guard let session = HTTP2Session(isServer: false, loop: loop) else {
-            return nil
-        }
+    /// A connection that is still to be opened.
+    init(loop: LoopContext, limits: HTTPLimits, pool: HTTP2ConnectionPool, isEncrypted: Bool) {
+        let session = HTTP2Session(isServer: false, loop: loop)
         self.loop = loop
         self.limits = limits
         self.pool = pool
         self.isEncrypted = isEncrypted
         self.session = session
-        self.output = HTTP2Output(loop: loop, session: session, isServer: false)
+        self.output = HTTP2Output(loop: loop, session: session)
         self.timer = DeadlineTimer(wheel: loop.deadlines)
     }
 
@@ -166,7 +164,7 @@ extension HTTP2ClientConnection {
         guard case .opening = self.phase else { return }
         self.phase = .open
         self.session.owner = self
-        self.session.announce(isServer: false, headBytes: self.limits.headBytes)
+        self.session.announce(headBytes: self.limits.headBytes)
         self.output.schedule()
         self.timer.bind(to: self)
         self.lastRead = .now()
@@ -194,9 +192,6 @@ extension HTTP2ClientConnection {
         switch self.session.receive(Self.unwrapInboundIn(data)) {
         case .all: break
         case .notHTTP2: self.distrust()
-        case .failed(let code):
-            self.distrust()
-            self.session.terminate(code: code)
         }
         if self.session.wantsWrite || !self.session.wantsRead { self.output.schedule() }
     }
@@ -277,7 +272,7 @@ extension HTTP2ClientConnection {
 
 extension HTTP2ClientConnection: HTTP2SessionOwner {
     func frameBegan(_ frame: HTTP2FrameHeader) {
-        guard frame.type == HTTP2FrameType.pushPromise else { return }
+        guard frame.type == .pushPromise else { return }
         // Push is off from our first frame on, which came before any request.
         self.distrust()
         self.session.terminate(code: HTTP2ErrorCode.protocolError)
@@ -294,10 +289,10 @@ extension HTTP2ClientConnection: HTTP2SessionOwner {
 
     func frameReceived(_ frame: HTTP2FrameHeader, windowIncrement: Int32) {
         switch frame.type {
-        case HTTP2FrameType.settings where !frame.isAcknowledgement:
+        case .settings where !frame.isAcknowledgement:
             self.hasSettings = true
             self.pool.streamReleased(self)
-        case HTTP2FrameType.goAway:
+        case .goAway:
             self.retire()
         default: break
         }

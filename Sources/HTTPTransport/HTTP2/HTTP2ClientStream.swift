@@ -85,18 +85,18 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
     }
 
     override func receiveField(
-        _ name: Span<UInt8>, _ value: Span<UInt8>
+        _ name: Span<UInt8>, _ value: Span<UInt8>, _ facts: HTTP2FieldFacts
     ) -> HTTP2HeadReader.Verdict {
         switch self.reading {
-        case .abandoned: return self.reader.skip(name, value)
+        case .abandoned: return self.reader.skip(name, value, facts)
         case .head:
             return self.checked(
-                self.reader.receive(name, value, into: self.head, kind: .response))
+                self.reader.receive(name, value, facts, into: self.head, kind: .response))
         case .body, .complete: break
         }
         guard let trailerHead else { return .malformed }
         return self.checked(
-            self.reader.receive(name, value, into: trailerHead, kind: .responseTrailers))
+            self.reader.receive(name, value, facts, into: trailerHead, kind: .responseTrailers))
     }
 
     override func fieldsEnded(endsStream: Bool) {
@@ -205,12 +205,9 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
         case .chunked: break
         }
         self.writing = hasBody ? .body : .complete
-        self.session.fields.withRequest(
-            head, for: self.session, isEncrypted: connection.isEncrypted,
-            contentLength: contentLength, strippedPrefixBytes: strippedPrefixBytes
-        ) {
-            self.id = self.session.submitRequest(self, hasBody: hasBody)
-        }
+        self.id = self.session.submitRequest(
+            self, head, isEncrypted: connection.isEncrypted, contentLength: contentLength,
+            strippedPrefixBytes: strippedPrefixBytes, hasBody: hasBody)
     }
 
     /// Sends a piece of the request's body.
@@ -235,9 +232,9 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
         self.receiver = nil
         self.writing = .complete
         self.reading = .abandoned
-        // nghttp2 has the object's address, in the middle of a DATA frame maybe, until it has closed
-        // the stream: only then is the object free for another exchange.
-        guard self.id > 0 else {
+        // The session knows the object until the stream has closed: only then is it free for another
+        // exchange.
+        guard self.id != 0 else {
             self.connection?.release(self)
             return
         }

@@ -124,11 +124,11 @@ package final class HTTP2ConnectionPool: StreamPool {
     /// Opens a connection if exchanges wait and none is being opened that will have room for them.
     private func connectIfWanted() {
         guard self.waiting.count > self.connecting * Self.streamsExpected,
-            self.open + self.connecting < self.limits.connections,
-            let connection = HTTP2ClientConnection(
-                loop: self.connector.loop, limits: self.httpLimits, pool: self,
-                isEncrypted: self.connector.tls != nil)
+            self.open + self.connecting < self.limits.connections
         else { return }
+        let connection = HTTP2ClientConnection(
+            loop: self.connector.loop, limits: self.httpLimits, pool: self,
+            isEncrypted: self.connector.tls != nil)
         self.connecting += 1
         self.connector.connect(connection) { error in
             connection.openingFailed(.unreachable("\(error)"))

@@ -2,8 +2,8 @@ internal import NIOCore
 
 /// Builds one ``MessageHead`` from the fields of a HEADERS frame, as strictly as the HTTP/1.1 parser.
 ///
-/// All that RFC 9113, 8.2 and 8.3 ask of fields is checked here; nghttp2 is told not to
-/// (`nghttp2_option_set_no_http_messaging`). Lengths and the order of frames are the streams' to check.
+/// All that RFC 9113, 8.2 and 8.3 ask of fields is checked here, as far as ``HTTP2FieldFacts`` do not
+/// say it. Lengths and the order of frames are the streams' to check.
 struct HTTP2HeadReader {
     /// What a field came to.
     enum Verdict {
@@ -71,15 +71,19 @@ struct HTTP2HeadReader {
     }
 
     /// Counts and checks a field of trailers nobody wants.
-    mutating func skip(_ name: Span<UInt8>, _ value: Span<UInt8>) -> Verdict {
+    mutating func skip(
+        _ name: Span<UInt8>, _ value: Span<UInt8>, _ facts: HTTP2FieldFacts
+    ) -> Verdict {
         self.listBytes += name.count + value.count + 32
         guard self.listBytes <= self.floodBytes else { return .flood }
-        return Self.known(name, value, kind: .requestTrailers) == nil ? .malformed : .taken
+        return facts.pseudo == .none && Self.isAllowed(value, facts, kind: .requestTrailers)
+            ? .taken : .malformed
     }
 
     /// Takes one field; `kind` says which rules hold.
     mutating func receive(
-        _ name: Span<UInt8>, _ value: Span<UInt8>, into head: MessageHead, kind: FieldSection.Kind
+        _ name: Span<UInt8>, _ value: Span<UInt8>, _ facts: HTTP2FieldFacts,
+        into head: MessageHead, kind: FieldSection.Kind
     ) -> Verdict {
         self.listBytes += name.count + value.count + 32
         guard self.listBytes <= self.floodBytes else { return .flood }
@@ -88,43 +92,33 @@ struct HTTP2HeadReader {
         {
             _ = self.refuse(.fieldsTooLarge)
         }
-        if !name.isEmpty, name[0] == ASCII.colon {
-            guard !self.seen.contains(.regular), !value.isEmpty, value.isFieldValue else {
+        if facts.pseudo != .none {
+            guard !self.seen.contains(.regular), !value.isEmpty, facts.isValueAllowed else {
                 return .malformed
             }
             switch kind {
-            case .request: return self.receivePseudo(name, value, into: head)
-            case .response: return self.receiveStatus(name, value, into: head)
-            case .requestTrailers, .responseTrailers: return .malformed
+            case .request: return self.receivePseudo(facts.pseudo, value, into: head)
+            case .response where facts.pseudo == .status:
+                return self.receiveStatus(value, into: head)
+            case .response, .requestTrailers, .responseTrailers: return .malformed
             }
         }
-        guard let known = Self.known(name, value, kind: kind) else { return .malformed }
+        guard Self.isAllowed(value, facts, kind: kind) else { return .malformed }
         self.seen.insert(.regular)
-        return self.receiveRegular(known, name, value, into: head, kind: kind)
+        return self.receiveRegular(name, value, facts, into: head, kind: kind)
     }
 
-    /// What field this is; nil where its bytes are none, or it may not be in a message of HTTP/2
-    /// (RFC 9113 8.2.1 and 8.2.2).
+    /// Whether a field may be in a message of HTTP/2 (RFC 9113 8.2.1 and 8.2.2).
     @inline(__always)
-    private static func known(
-        _ name: Span<UInt8>, _ value: Span<UInt8>, kind: FieldSection.Kind
-    ) -> FieldName? {
-        guard !name.isEmpty, value.isFieldValue else { return nil }
-        let known = FieldName.classify(name, start: 0, length: name.count)
-        if FieldNameSet.exact.contains(known) {
-            // Its bytes are known but for the case.
-            guard name.isLowered else { return nil }
-        } else {
-            let allowed = ByteSet.lowerToken
-            for index in name.indices where !allowed.contains(name[index]) { return nil }
-        }
-        switch known {
-        case .connection, .keepAlive, .transferEncoding, .upgrade: return nil
-        case .proxy where name.isExactly("proxy-connection"): return nil
-        case .te where !value.isName("trailers", start: 0, length: value.count): return nil
+    private static func isAllowed(
+        _ value: Span<UInt8>, _ facts: HTTP2FieldFacts, kind: FieldSection.Kind
+    ) -> Bool {
+        guard facts.isNameAllowed, facts.isValueAllowed else { return false }
+        switch facts.known {
+        case .te: return value.isName("trailers", start: 0, length: value.count)
         // RFC 9110, 6.5.1: what frames or routes a message stands in its head.
-        case .contentLength where kind.isTrailers, .host where kind.isTrailers: return nil
-        default: return known
+        case .contentLength, .host: return !kind.isTrailers
+        default: return true
         }
     }
 
@@ -132,9 +126,10 @@ struct HTTP2HeadReader {
     private mutating func isFirst(_ field: Seen) -> Bool { self.seen.insert(field).inserted }
 
     private mutating func receivePseudo(
-        _ name: Span<UInt8>, _ value: Span<UInt8>, into head: MessageHead
+        _ field: HTTP2FieldFacts.Pseudo, _ value: Span<UInt8>, into head: MessageHead
     ) -> Verdict {
-        if name.isExactly(":path") {
+        switch field {
+        case .path:
             guard self.isFirst(.path) else { return .malformed }
             if value.count == 1, value[0] == UInt8(ascii: "*") {
                 self.isAsterisk = true
@@ -145,32 +140,30 @@ struct HTTP2HeadReader {
                 return self.refuse(.targetTooLong)
             }
             return self.attempt(value) { () throws(HTTPError) in try head.setTarget(value) }
-        }
-        if name.isExactly(":method") {
+        case .method:
             guard self.isFirst(.method) else { return .malformed }
             if value.isExactly("CONNECT") { self.seen.insert(.connect) }
             return self.attempt(value) { () throws(HTTPError) in
                 head.method = try HTTPMethod(value, length: value.count)
             }
-        }
-        if name.isExactly(":scheme") {
+        case .scheme:
             // A listener has one scheme.
             let scheme: StaticString = self.isEncrypted ? "https" : "http"
             return self.isFirst(.scheme) && value.isName(scheme, start: 0, length: value.count)
                 ? .taken : .malformed
+        case .authority:
+            guard self.isFirst(.authority) else { return .malformed }
+            guard self.problem == nil else { return .taken }
+            head.append(name: Self.host.span, value: value, as: .host)
+            return self.noteHost(value, in: head)
+        case .status, .unknown, .none: return .malformed
         }
-        guard name.isExactly(":authority"), self.isFirst(.authority) else { return .malformed }
-        guard self.problem == nil else { return .taken }
-        head.append(name: Self.host.span, value: value, as: .host)
-        return self.noteHost(value, in: head)
     }
 
     private mutating func receiveStatus(
-        _ name: Span<UInt8>, _ value: Span<UInt8>, into head: MessageHead
+        _ value: Span<UInt8>, into head: MessageHead
     ) -> Verdict {
-        guard name.isExactly(":status"), self.isFirst(.status), value.count == 3 else {
-            return .malformed
-        }
+        guard self.isFirst(.status), value.count == 3 else { return .malformed }
         var status = 0
         for index in 0..<3 {
             guard ASCII.isDigit(value[index]) else { return .malformed }
@@ -182,9 +175,10 @@ struct HTTP2HeadReader {
     }
 
     private mutating func receiveRegular(
-        _ known: FieldName, _ name: Span<UInt8>, _ value: Span<UInt8>, into head: MessageHead,
-        kind: FieldSection.Kind
+        _ name: Span<UInt8>, _ value: Span<UInt8>, _ facts: HTTP2FieldFacts,
+        into head: MessageHead, kind: FieldSection.Kind
     ) -> Verdict {
+        let known = facts.known
         let isHost = known == .host && kind == .request
         if isHost {
             guard self.isFirst(.host) else { return .malformed }
@@ -195,13 +189,8 @@ struct HTTP2HeadReader {
         guard self.problem == nil else { return .taken }
         // Fields with a meaning have none in trailers (RFC 9110, 6.5.1) and are left out.
         if kind.isTrailers, known != .other { return .taken }
-        if kind == .request, !FieldNameSet.exact.contains(known) {
-            // A name of HTTP/2, but `_` could pass for `-` behind us.
-            let allowed = ByteSet.requestFieldName
-            for index in name.indices where !allowed.contains(name[index]) {
-                return self.refuse(.malformedField)
-            }
-        }
+        if kind == .request, !facts.isRequestName { return self.refuse(.malformedField) }
+        // Longer ones have been refused, unless the limits are set beyond what a head can hold.
         guard name.count <= UInt16.max, value.count <= UInt16.max else {
             return self.refuse(.fieldsTooLarge)
         }

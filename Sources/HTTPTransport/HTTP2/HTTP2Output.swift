@@ -6,16 +6,13 @@ final class HTTP2Output: TurnWriter {
     var context: ChannelHandlerContext?
     private let loop: LoopContext
     private let session: HTTP2Session
-    /// A server's first bytes are its settings.
-    private var owesStreamLimit: Bool
     private var isScheduled = false
     /// Bytes given to the channel so far.
     private(set) var writtenBytes = 0
 
-    init(loop: LoopContext, session: HTTP2Session, isServer: Bool) {
+    init(loop: LoopContext, session: HTTP2Session) {
         self.loop = loop
         self.session = session
-        self.owesStreamLimit = isServer
     }
 
     /// Sends what there is once this turn is over.
@@ -31,10 +28,6 @@ final class HTTP2Output: TurnWriter {
         while isMore, let context, context.channel.isWritable {
             var buffer = self.loop.borrowBuffer()
             isMore = self.session.drain(into: &buffer, limit: Self.writeBytes)
-            if self.owesStreamLimit, buffer.readableBytes > 0 {
-                self.owesStreamLimit = false
-                HTTP2Session.patchStreamLimit(in: &buffer)
-            }
             if buffer.readableBytes > 0 {
                 self.writtenBytes += buffer.readableBytes
                 context.writeAndFlush(NIOAny(buffer), promise: nil)

@@ -2,8 +2,8 @@ package import NIOCore
 
 /// One HTTP/2 connection of a client: its streams, each with a receiver of its own.
 ///
-/// Loop-bound; the last handler of its channel, after TLS that agreed on `h2`. Framing is nghttp2's
-/// (``HTTP2Session``); limits, time and what a client may ask of us are kept here. What all streams
+/// Loop-bound; the last handler of its channel, after TLS that agreed on `h2`. Frames are
+/// ``HTTP2Session``'s; limits, time and what a client may ask of us are kept here. What all streams
 /// send within one turn of the loop leaves in one write.
 package final class HTTP2ServerConnection: ChannelInboundHandler, ServerConnection {
     /// What TLS decrypted.
@@ -31,7 +31,7 @@ package final class HTTP2ServerConnection: ChannelInboundHandler, ServerConnecti
     let output: HTTP2Output
     private var channelContext: ChannelHandlerContext?
     private var phase = Phase.open
-    /// Streams nghttp2 knows.
+    /// Streams the session knows.
     private var streams: [HTTP2ServerStream] = []
     /// Objects that wait for another stream, with their receivers.
     private var spare: [HTTP2ServerStream] = []
@@ -48,7 +48,7 @@ package final class HTTP2ServerConnection: ChannelInboundHandler, ServerConnecti
     private var idleSince: NIODeadline
     private var answerPace = Pace()
 
-    /// A connection whose preface is still to come; nil if memory is short.
+    /// A connection whose preface is still to come.
     ///
     /// - Parameters:
     ///   - loop: The loop it belongs to.
@@ -58,14 +58,12 @@ package final class HTTP2ServerConnection: ChannelInboundHandler, ServerConnecti
     ///   - flooded: Called if the client is sent away for what it overdid, once.
     ///   - makeReceiver: Called for each stream object; the receiver gets the requests of all streams
     ///     the object serves, one after the other.
-    package init?(
+    package init(
         loop: LoopContext, limits: HTTPLimits, timeouts: ServerTimeouts, isEncrypted: Bool = true,
         flooded: @escaping () -> Void = {},
         makeReceiver: @escaping (any ServerStream) -> any RequestReceiver
     ) {
-        guard let session = HTTP2Session(isServer: true, loop: loop) else {
-            return nil
-        }
+        let session = HTTP2Session(isServer: true, loop: loop)
         self.loop = loop
         self.limits = limits
         self.timeouts = timeouts
@@ -74,7 +72,7 @@ package final class HTTP2ServerConnection: ChannelInboundHandler, ServerConnecti
         self.receiverMaker = { makeReceiver($0) }
         self.flooded = flooded
         self.session = session
-        self.output = HTTP2Output(loop: loop, session: session, isServer: true)
+        self.output = HTTP2Output(loop: loop, session: session)
         let now = NIODeadline.now()
         self.readTime = now
         self.headBegan = now
@@ -127,7 +125,7 @@ extension HTTP2ServerConnection {
         self.output.context = context
         self.session.owner = self
         self.timer.bind(to: self)
-        self.session.announce(isServer: true, headBytes: self.limits.headBytes)
+        self.session.announce(headBytes: self.limits.headBytes)
         self.output.schedule()
         self.timer.set(.now() + self.nextCheck)
     }
@@ -158,8 +156,6 @@ extension HTTP2ServerConnection {
             self.phase = .closed
             context.close(promise: nil)
             return
-        case .failed(let code):
-            self.session.terminate(code: code)
         }
         // Never later than before: a head that trickles in has no more time than another.
         if let headBegan { self.check(by: headBegan + self.timeouts.head) }
@@ -227,26 +223,26 @@ extension HTTP2ServerConnection {
 extension HTTP2ServerConnection: HTTP2SessionOwner {
     func frameBegan(_ frame: HTTP2FrameHeader) {
         switch frame.type {
-        case HTTP2FrameType.headers:
+        case .headers:
             if frame.streamID > self.highestStreamID || self.session.isOpen(frame.streamID) {
                 self.headBegan = self.readTime
             }
             if frame.length == 0 { self.charge(.emptyFrame) }
             self.checkOpen(frame.streamID)
             return
-        case HTTP2FrameType.data:
+        case .data:
             if frame.length == 0, !frame.endsStream { self.charge(.emptyFrame) }
             self.checkOpen(frame.streamID)
-        case HTTP2FrameType.continuation:
+        case .continuation:
             self.charge(frame.length == 0 ? .emptyFrame : .continuation)
             return
-        case HTTP2FrameType.reset, HTTP2FrameType.goAway, HTTP2FrameType.windowUpdate: break
-        case HTTP2FrameType.priority: self.charge(.priority)
-        case HTTP2FrameType.settings:
+        case .reset, .goAway, .windowUpdate: break
+        case .priority: self.charge(.priority)
+        case .settings:
             // Two are due: the client's own, and its acknowledgement of ours.
             self.settingsFrames += 1
             if self.settingsFrames > 2 { self.charge(.settings) }
-        case HTTP2FrameType.ping:
+        case .ping:
             // One for each burst that was sent to it: that is how gRPC measures the bandwidth.
             if !self.session.hasSentMessage { self.charge(.ping) }
             self.session.hasSentMessage = false
@@ -256,7 +252,7 @@ extension HTTP2ServerConnection: HTTP2SessionOwner {
     }
 
     /// A frame of a message on a stream that is over is an error of the connection, unless it was us
-    /// who cut the stream short (RFC 9113 5.1); nghttp2 does not look.
+    /// who cut the stream short (RFC 9113 5.1).
     private func checkOpen(_ streamID: Int32) {
         guard streamID <= self.highestStreamID, streamID & 1 == 1,
             !self.session.isOpen(streamID), !self.resets.contains(streamID)
@@ -298,11 +294,11 @@ extension HTTP2ServerConnection: HTTP2SessionOwner {
 
     func frameReceived(_ frame: HTTP2FrameHeader, windowIncrement: Int32) {
         switch frame.type {
-        case HTTP2FrameType.headers:
+        case .headers:
             self.headBegan = nil
-        case HTTP2FrameType.windowUpdate:
+        case .windowUpdate:
             if windowIncrement == 1 { self.charge(.tinyWindowUpdate) }
-        case HTTP2FrameType.reset:
+        case .reset:
             if let stream = self.session.stream(frame.streamID), !stream.hasSentEnd {
                 self.charge(.reset)
             }

@@ -97,11 +97,11 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
     // MARK: - What the session tells
 
     override func receiveField(
-        _ name: Span<UInt8>, _ value: Span<UInt8>
+        _ name: Span<UInt8>, _ value: Span<UInt8>, _ facts: HTTP2FieldFacts
     ) -> HTTP2HeadReader.Verdict {
         // Trailers of requests are dropped.
-        guard case .head = self.reading else { return self.reader.skip(name, value) }
-        return self.reader.receive(name, value, into: self.head, kind: .request)
+        guard case .head = self.reading else { return self.reader.skip(name, value, facts) }
+        return self.reader.receive(name, value, facts, into: self.head, kind: .request)
     }
 
     override func fieldsEnded(endsStream: Bool) {
@@ -235,9 +235,7 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
         case .chunked, .untilClose: break
         }
         self.writing = hasBody ? .body : .bodiless
-        self.session.fields.withResponse(head, for: self.session, contentLength: contentLength) {
-            self.session.submitResponse(self, hasBody: hasBody)
-        }
+        self.session.submitResponse(self, head, contentLength: contentLength, hasBody: hasBody)
     }
 
     /// Sends a piece of the answer's body.
@@ -271,7 +269,7 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
     package func sendContinue() {
         guard self.continuePending, self.id != 0, case .head = self.writing else { return }
         self.continuePending = false
-        self.session.fields.withStatus(100) { self.session.submitInformational(self) }
+        self.session.submitInformational(self, status: 100)
         self.flush()
     }
 

@@ -1,4 +1,3 @@
-internal import CNghttp2
 internal import NIOCore
 
 /// What a session tells the connection it belongs to.
@@ -18,7 +17,7 @@ protocol HTTP2SessionOwner: AnyObject {
     func frameReceived(_ frame: HTTP2FrameHeader, windowIncrement: Int32)
     /// A RST_STREAM left.
     func resetSent(_ streamID: Int32, code: UInt32)
-    /// A frame of the peer was malformed for its stream, which will be reset.
+    /// A frame of the peer was malformed: its stream will be reset, or the connection ended.
     func frameRefused(_ streamID: Int32)
     /// A stream is over; the session knows it no more.
     func streamClosed(_ stream: HTTP2Stream, code: UInt32)
@@ -26,322 +25,302 @@ protocol HTTP2SessionOwner: AnyObject {
     func outputLeft()
 }
 
-/// Owns one `nghttp2_session *`: frames, HPACK, flow control and the state of streams.
+/// One HTTP/2 connection without its channel (RFC 9113): frames, flow control, the state of streams.
 ///
-/// Knows nothing of channels. Bytes go in with ``receive(_:)`` and come out with ``drain(into:limit:)``;
-/// in between it calls its owner and its streams. Windows are given back by the streams, not by
-/// nghttp2. Loop-bound.
+/// Bytes go in with ``receive(_:)`` and come out with ``drain(into:limit:)``; in between it calls its
+/// owner and its streams. What is to be sent is written as frames at once, but for DATA, which is
+/// taken from the streams in turn as the windows allow; that a frame has left, and what follows from
+/// it, is told by ``drain(into:limit:)`` only. Loop-bound.
 @safe final class HTTP2Session {
     /// What ``receive(_:)`` came to.
     enum Received {
         case all
         /// The first bytes were not the client's preface.
         case notHTTP2
-        /// The peer overdid something; the code is for GOAWAY.
-        case failed(code: UInt32)
     }
 
-    private let session: OpaquePointer
-    /// What the session's objects lie in.
-    private let memory: HTTP2Memory
+    /// What is done once a frame has left.
+    enum Departure {
+        /// Our END_STREAM of this stream.
+        case end(Int32)
+        /// RST_STREAM.
+        case reset(Int32, code: UInt32)
+        /// Nothing left: the peer takes no stream more, this one is refused.
+        case unopened(HTTP2Stream)
+    }
+
+    /// Which bytes come next.
+    enum Reading {
+        /// The client's preface, of which so many bytes came.
+        case preface(Int)
+        case header
+        case payload(HTTP2FrameHeader)
+        /// So many bytes of DATA.
+        case data(HTTP2FrameHeader, remaining: Int)
+        /// A payload that nobody wants.
+        case skipping(Int)
+    }
+
+    /// Whose header block is being read.
+    @safe struct Block {
+        let frame: HTTP2FrameHeader
+        /// Kept by the owner, which says when it has closed; nil where the fields are dropped.
+        var stream: Unmanaged<HTTP2Stream>?
+        /// CONTINUATION frames so far.
+        var continuations = 0
+    }
+
+    let isServer: Bool
+    let loop: LoopContext
+    let encoder: HPACKEncoder
+    let decoder: HPACKDecoder
     /// Cleared by ``abandon()``: nothing is called any more then.
     var owner: (any HTTP2SessionOwner)?
-    /// Fields on their way to nghttp2.
-    let fields: HTTP2Fields
-    /// Names that HPACK's table has for the sake of messages to come.
-    private var indexedNames: FieldNameSet = []
-    /// Wraps around.
-    private var headsSent: UInt16 = 0
-    /// Bytes being read, of which body pieces are slices.
-    var input = ByteBuffer()
-    var inputStart: UnsafeRawPointer?
-    /// Bytes being collected by ``drain(into:limit:)``.
-    var output = ByteBuffer()
-    private var outputLimit = 0
-    /// Whether ``output`` has all it may have.
-    var isOutputFull: Bool { self.output.readableBytes >= self.outputLimit }
-    /// Whose fields are being read; kept by the owner, which says when it has closed.
-    private var reading: Unmanaged<HTTP2Stream>?
+    var streams = HTTP2StreamTable()
+    /// The last stream the peer opened, and the last one of those that was not too late.
+    var lastPeerStream: Int32 = 0
+    var lastProcessedStream: Int32 = 0
+    /// The last stream we opened.
+    var lastOwnStream: Int32 = 0
+
+    // Reading.
+    var reading: Reading
+    /// The beginning of a frame's header or payload whose rest is still to come.
+    var partial = ByteBuffer()
+    /// Set between HEADERS and the end of its block.
+    var block: Block?
+    /// The beginning of a field whose rest is in the next CONTINUATION.
+    var partialField = ByteBuffer()
+    var hasPeerSettings = false
+    /// Whether the peer has yet to acknowledge our SETTINGS.
+    var awaitsAcknowledgement = false
+    /// What the peer may still send on all streams together.
+    var receiveWindow = 65_535
+    private var consumedBytes = 0
+
+    // Sending.
+    /// Frames that are ready to leave; memory of the loop's while there are any.
+    var frames = ByteBuffer()
+    /// What those frames mean once they have left.
+    var departures: [Departure] = []
+    /// Streams with DATA or an end to send, as far as windows are known to allow.
+    var ready = CircularBuffer<HTTP2Stream>()
+    /// Streams that wait for the connection's window.
+    var starved: [HTTP2Stream] = []
+    var sendWindow = 65_535
+    /// The window a stream begins with, as the peer set it.
+    var initialSendWindow = 65_535
+    /// How many streams of ours the peer takes at once.
+    var peerStreamLimit = Int.max
+    /// Acknowledgements in ``frames``: a peer that reads none may not ask for any number of them.
+    var queuedAcknowledgements = 0
     /// Streams that may be given more body since some of theirs left.
     var unblocked: [HTTP2Stream] = []
+
+    // The end.
+    /// Whether we said that streams not seen yet will not be processed.
+    private(set) var hasSentGoAway = false
+    /// Whether the peer opens no streams and takes none of ours any more.
+    var hasReceivedGoAway = false
+    /// The last stream of ours that the peer says it will process.
+    var peersLastStream = Int32.max
+    /// Whether GOAWAY is the last that we send, and nothing is read any more.
+    private(set) var isTerminated = false
     /// Whether the session was ended because its peer did too much of something.
     private(set) var isOverdone = false
-    /// Whether a callback asked to read no further.
-    var isPaused = false
     /// Whether HEADERS or DATA have left since this was last cleared.
     var hasSentMessage = false
 
-    /// A session at its very start; nil if memory is short.
-    init?(isServer: Bool, loop: LoopContext) {
-        self.fields = loop.http2Fields
-        self.memory = loop.http2Memory
-        var functions = unsafe self.memory.functions
-        var session: OpaquePointer?
-        let callbacks = HTTP2Callbacks.shared
-        let result =
-            isServer
-            ? unsafe nghttp2_session_server_new3(
-                &session, callbacks.callbacks, nil, callbacks.options, &functions)
-            : unsafe nghttp2_session_client_new3(
-                &session, callbacks.callbacks, nil, callbacks.options, &functions)
-        guard result == 0, let session = unsafe session else { return nil }
-        unsafe self.session = unsafe session
-        unsafe nghttp2_session_set_user_data(
-            session, Unmanaged.passUnretained(self).toOpaque())
+    /// A session at its very start.
+    init(isServer: Bool, loop: LoopContext) {
+        self.isServer = isServer
+        self.loop = loop
+        self.encoder = HPACKEncoder(shared: loop.hpack)
+        self.decoder = HPACKDecoder(shared: loop.hpack)
+        self.reading = isServer ? .preface(0) : .header
     }
-
-    deinit { unsafe nghttp2_session_del(self.session) }
-
-    /// Whether callbacks still have somebody to tell.
-    var hasOwner: Bool { self.owner != nil }
 
     /// Calls nobody any more, and lets go of the streams, which hold the session in turn.
     func abandon() {
         self.owner = nil
-        unsafe self.reading = nil
+        self.block = nil
+        self.streams = HTTP2StreamTable()
         self.unblocked = []
+        self.ready = CircularBuffer()
+        self.starved = []
+        self.departures = []
+        self.frames = ByteBuffer()
+        self.partial = ByteBuffer()
     }
 
     /// Announces our settings and opens the connection's window.
     ///
     /// `headBytes` is how long a head may be as HPACK counts it, 32 bytes added to each field (RFC 9113
     /// 6.5.2).
-    ///
-    /// A server's limit of streams is announced by the owner, in the bytes (``patchStreamLimit(in:)``):
-    /// nghttp2 ends the connection over a stream too many, we refuse the stream.
-    func announce(isServer: Bool, headBytes: Int) {
-        var entries = [
-            nghttp2_settings_entry(
-                settings_id: 1, value: UInt32(HTTP2Settings.headerTableBytes)),
-            nghttp2_settings_entry(
-                settings_id: 4, value: UInt32(HTTP2Settings.streamWindow)),
-            nghttp2_settings_entry(
-                settings_id: 6, value: UInt32(clamping: headBytes)),
+    func announce(headBytes: Int) {
+        var settings: [(id: UInt16, value: Int)] = [
+            (1, HPACK.tableBytes), (4, HTTP2Settings.streamWindow), (6, headBytes),
         ]
-        if isServer {
-            entries.append(
-                nghttp2_settings_entry(settings_id: 3, value: Self.streamLimitPlaceholder))
-        } else {
-            entries.append(nghttp2_settings_entry(settings_id: 2, value: 0))
+        // MAX_CONCURRENT_STREAMS of a server; a client takes no pushes.
+        settings.append(self.isServer ? (3, HTTP2Settings.concurrentStreams) : (2, 0))
+        self.write(atMost: 24 + 9 + 6 * settings.count + 13) { output in
+            if !self.isServer { output.append("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") }
+            output.appendFrame(.settings, stream: 0, length: 6 * settings.count)
+            for setting in settings {
+                output.append(setting.id.byteSwapped)
+                output.append(UInt32(clamping: setting.value).byteSwapped)
+            }
         }
-        unsafe nghttp2_submit_settings(self.session, 0, entries, entries.count)
-        unsafe nghttp2_session_set_local_window_size(
-            self.session, 0, 0, HTTP2Settings.connectionWindow)
-    }
-
-    /// Writes the limit of streams into the SETTINGS frame at the start of a server's first bytes.
-    static func patchStreamLimit(in bytes: inout ByteBuffer) {
-        let start = bytes.readerIndex
-        guard let length = bytes.getInteger(at: start + 1, as: UInt16.self),
-            bytes.getInteger(at: start + 3) == HTTP2FrameType.settings
-        else { return }
-        for entry in stride(from: start + 9, to: start + 9 + Int(length), by: 6)
-        where bytes.getInteger(at: entry, as: UInt16.self) == 3 {
-            bytes.setInteger(UInt32(HTTP2Settings.concurrentStreams), at: entry + 2)
-        }
-    }
-
-    /// Reads bytes of the peer.
-    func receive(_ bytes: ByteBuffer) -> Received {
-        self.input = bytes
-        self.isPaused = false
-        let result = unsafe bytes.withUnsafeReadableBytes { bytes -> Int in
-            unsafe self.inputStart = bytes.baseAddress
-            let start = unsafe bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
-            return unsafe nghttp2_session_mem_recv(self.session, start, bytes.count)
-        }
-        unsafe self.inputStart = nil
-        self.input = ByteBuffer()
-        if result >= 0 { return .all }
-        return result == Self.badMagic
-            ? .notHTTP2 : .failed(code: HTTP2ErrorCode.enhanceYourCalm)
-    }
-
-    /// Appends what is to be sent to `output`, frame by frame, until there is no more or there are
-    /// about `limit` bytes.
-    ///
-    /// - Returns: Whether there may be more.
-    func drain(into output: inout ByteBuffer, limit: Int) -> Bool {
-        swap(&self.output, &output)
-        defer { swap(&self.output, &output) }
-        self.outputLimit = limit
-        while !self.isOutputFull {
-            var bytes: UnsafePointer<UInt8>?
-            let count = unsafe nghttp2_session_mem_send(self.session, &bytes)
-            // DATA has been written by its callback, which stops when the output is full.
-            guard count > 0, let start = unsafe bytes else { return self.isOutputFull }
-            unsafe self.output.writeBytes(UnsafeRawBufferPointer(start: start, count: count))
-        }
-        return true
+        self.awaitsAcknowledgement = true
+        let increment = HTTP2Settings.connectionWindow - self.receiveWindow
+        self.receiveWindow += increment
+        self.writeWindowUpdate(0, increment)
     }
 
     /// Whether ``drain(into:limit:)`` has something to give.
-    var wantsWrite: Bool { unsafe nghttp2_session_want_write(self.session) != 0 }
-    /// Whether the session is over, but for bytes still to be sent.
-    var wantsRead: Bool { unsafe nghttp2_session_want_read(self.session) != 0 }
+    var wantsWrite: Bool {
+        self.frames.readableBytes > 0 || !self.departures.isEmpty || !self.ready.isEmpty
+    }
+
+    /// Whether the session is not over, but for bytes still to be sent.
+    var wantsRead: Bool {
+        guard !self.isTerminated else { return false }
+        return self.streams.count > 0 || !(self.hasSentGoAway || self.hasReceivedGoAway)
+    }
+
     /// Whether the peer takes another stream of ours (no GOAWAY came, ids are left).
-    var mayOpenStreams: Bool { unsafe nghttp2_session_check_request_allowed(self.session) != 0 }
-    /// How many streams of ours the peer takes at once.
-    var peerStreamLimit: Int {
-        Int(
-            unsafe nghttp2_session_get_remote_settings(
-                self.session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS))
+    var mayOpenStreams: Bool {
+        !self.hasReceivedGoAway && !self.isTerminated && self.lastOwnStream < Int32.max - 2
     }
 
     // MARK: - Messages
 
-    /// Another head is put together.
-    func beginHead() {
-        self.headsSent &+= 1
-        // Others have pushed the names out of the table by now, or may have.
-        if self.headsSent & 1023 == 0 { self.indexedNames = [] }
-    }
-
-    /// Whether a field whose value does not come again gets a place in HPACK's table after all.
+    /// Opens a stream with the request in `head`.
     ///
-    /// The first one does, so that those after it refer to its name instead of spelling it.
-    func indexesName(_ name: FieldName) -> Bool {
-        guard !self.indexedNames.contains(name) else { return false }
-        self.indexedNames.insert(name)
-        return true
-    }
-
-    /// Opens a stream with the request in ``fields``.
-    ///
-    /// - Returns: The stream's number; negative if there are none left.
-    func submitRequest(_ stream: HTTP2Stream, hasBody: Bool) -> Int32 {
-        let object = unsafe Unmanaged.passUnretained(stream).toOpaque()
-        guard hasBody else {
-            return unsafe nghttp2_submit_request(
-                self.session, nil, self.fields.pairs, self.fields.count, nil, object)
+    /// - Returns: The stream's number. If there are none left, a negative one, and the stream will be
+    ///   closed as refused.
+    func submitRequest(
+        _ stream: HTTP2Stream, _ head: MessageHead, isEncrypted: Bool, contentLength: Int?,
+        strippedPrefixBytes: Int, hasBody: Bool
+    ) -> Int32 {
+        guard self.mayOpenStreams else {
+            self.departures.append(.unopened(stream))
+            return -1
         }
-        var provider = unsafe CNghttp2_data_provider(object, http2ReadBody)
-        return unsafe nghttp2_submit_request(
-            self.session, nil, self.fields.pairs, self.fields.count, &provider, object)
-    }
-
-    /// Answers a stream with the head in ``fields``.
-    func submitResponse(_ stream: HTTP2Stream, hasBody: Bool) {
-        guard hasBody else {
-            unsafe nghttp2_submit_response(
-                self.session, stream.id, self.fields.pairs, self.fields.count, nil)
-            return
+        let id = self.lastOwnStream == 0 ? 1 : self.lastOwnStream + 2
+        self.lastOwnStream = id
+        self.attach(stream, to: id)
+        self.writeHead(id, endsStream: !hasBody, blockBytes: HPACKEncoder.blockBytes(head)) {
+            self.encoder.appendRequest(
+                head, isEncrypted: isEncrypted, contentLength: contentLength,
+                strippedPrefixBytes: strippedPrefixBytes, to: &$0)
         }
-        let object = unsafe Unmanaged.passUnretained(stream).toOpaque()
-        var provider = unsafe CNghttp2_data_provider(object, http2ReadBody)
-        unsafe nghttp2_submit_response(
-            self.session, stream.id, self.fields.pairs, self.fields.count, &provider)
+        return id
     }
 
-    /// Sends the head in ``fields`` ahead of the final one.
-    func submitInformational(_ stream: HTTP2Stream) {
-        unsafe nghttp2_submit_headers(
-            self.session, 0, stream.id, nil, self.fields.pairs, self.fields.count, nil)
+    /// Answers a stream with `head`.
+    func submitResponse(
+        _ stream: HTTP2Stream, _ head: MessageHead, contentLength: Int?, hasBody: Bool
+    ) {
+        guard !stream.isResetting else { return }
+        self.writeHead(
+            stream.id, endsStream: !hasBody, blockBytes: HPACKEncoder.blockBytes(head)
+        ) {
+            self.encoder.appendResponse(head, contentLength: contentLength, to: &$0)
+        }
     }
 
-    /// Ends a stream's body with the trailers in ``fields``.
-    func submitTrailers(_ stream: HTTP2Stream) {
-        unsafe nghttp2_submit_trailer(
-            self.session, stream.id, self.fields.pairs, self.fields.count)
+    /// Sends a head that is only a status ahead of the final one.
+    func submitInformational(_ stream: HTTP2Stream, status: Int) {
+        guard !stream.isResetting else { return }
+        self.writeHead(stream.id, endsStream: false, blockBytes: 64) {
+            self.encoder.appendInformational(status, to: &$0)
+        }
     }
 
     /// Says that a stream has more body, or its end.
     func resume(_ stream: HTTP2Stream) {
-        unsafe nghttp2_session_resume_data(self.session, stream.id)
+        guard !stream.isReady, !stream.isResetting, !self.isTerminated, self.owner != nil else {
+            return
+        }
+        stream.isReady = true
+        self.ready.append(stream)
     }
 
     /// Ends a stream with RST_STREAM.
     func reset(_ streamID: Int32, code: UInt32) {
-        unsafe nghttp2_submit_rst_stream(self.session, 0, streamID, code)
+        guard self.owner != nil, !self.isTerminated else { return }
+        if let stream = self.stream(streamID) {
+            guard !stream.isResetting else { return }
+            stream.isResetting = true
+        }
+        self.write(atMost: 13) { output in
+            output.appendFrame(.reset, stream: streamID, length: 4)
+            output.append(code.byteSwapped)
+        }
+        self.departures.append(.reset(streamID, code: code))
     }
 
-    /// Forgets the object of a stream: it is not called any more.
-    func detach(_ streamID: Int32) {
-        unsafe nghttp2_session_set_stream_user_data(self.session, streamID, nil)
-    }
+    /// Whether a stream is open, or about to close.
+    func isOpen(_ streamID: Int32) -> Bool { unsafe self.streams[streamID] != nil }
 
-    /// Whether a stream has an object, that is, is open or about to close.
-    func isOpen(_ streamID: Int32) -> Bool {
-        unsafe nghttp2_session_get_stream_user_data(self.session, streamID) != nil
+    /// The object of an open stream.
+    func stream(_ id: Int32) -> HTTP2Stream? { unsafe self.streams[id]?.takeUnretainedValue() }
+
+    /// Makes `stream` the object of a new stream.
+    func attach(_ stream: HTTP2Stream, to id: Int32) {
+        stream.sendWindow = self.initialSendWindow
+        stream.receiveWindow = HTTP2Settings.streamWindow
+        self.streams.insert(stream, id)
     }
 
     /// Gives back window for bytes a stream passed on.
-    func consume(_ streamID: Int32, _ count: Int) {
-        unsafe nghttp2_session_consume_stream(self.session, streamID, count)
+    func consume(_ stream: HTTP2Stream, _ count: Int) {
+        guard !stream.isPeerDone, !stream.isResetting, stream.id != 0 else { return }
+        stream.consumedBytes += count
+        // Half a window at a time, so that not each frame is answered with another.
+        guard 2 * stream.consumedBytes >= HTTP2Settings.streamWindow else { return }
+        stream.receiveWindow += stream.consumedBytes
+        self.writeWindowUpdate(stream.id, stream.consumedBytes)
+        stream.consumedBytes = 0
     }
 
     /// Gives back window of the connection.
     func consumeConnection(_ count: Int) {
-        unsafe nghttp2_session_consume_connection(self.session, count)
+        self.consumedBytes += count
+        guard 2 * self.consumedBytes >= HTTP2Settings.connectionWindow else { return }
+        self.receiveWindow += self.consumedBytes
+        self.writeWindowUpdate(0, self.consumedBytes)
+        self.consumedBytes = 0
     }
 
     // MARK: - The connection
 
-    func ping() { unsafe nghttp2_submit_ping(self.session, 0, nil) }
+    /// Asks the peer whether it is still there.
+    func ping() {
+        self.write(atMost: 17) { output in
+            output.appendFrame(.ping, stream: 0, length: 8)
+            output.append(UInt64(0))
+        }
+    }
 
     /// First step of a graceful end: no new streams, please.
-    func announceShutdown() { unsafe nghttp2_submit_shutdown_notice(self.session) }
+    func announceShutdown() { self.writeGoAway(last: .max, code: HTTP2ErrorCode.none) }
 
     /// Second step: streams that were not seen until now will not be processed.
     func shutDown() {
-        let last = unsafe nghttp2_session_get_last_proc_stream_id(self.session)
-        unsafe nghttp2_submit_goaway(self.session, 0, last, HTTP2ErrorCode.none, nil, 0)
+        guard !self.isTerminated else { return }
+        self.hasSentGoAway = true
+        self.writeGoAway(last: self.lastProcessedStream, code: HTTP2ErrorCode.none)
     }
 
     /// Ends the connection with GOAWAY; nothing is read any more.
     func terminate(code: UInt32) {
+        guard !self.isTerminated, self.owner != nil else { return }
         if code == HTTP2ErrorCode.enhanceYourCalm { self.isOverdone = true }
-        unsafe nghttp2_session_terminate_session(self.session, code)
+        self.writeGoAway(last: self.lastProcessedStream, code: code)
+        self.isTerminated = true
+        self.ready.removeAll()
+        self.starved = []
     }
-
-    /// The object of an open stream.
-    func stream(_ id: Int32) -> HTTP2Stream? {
-        guard let object = unsafe nghttp2_session_get_stream_user_data(self.session, id) else {
-            return nil
-        }
-        return unsafe Unmanaged<HTTP2Stream>.fromOpaque(object).takeUnretainedValue()
-    }
-
-    /// Gives `body` the object of an open stream, which `body` may not close; nil if there is none.
-    func withStream<Result>(_ id: Int32, _ body: (HTTP2Stream) -> Result) -> Result? {
-        guard let object = unsafe nghttp2_session_get_stream_user_data(self.session, id) else {
-            return nil
-        }
-        return unsafe Unmanaged<HTTP2Stream>.fromOpaque(object)._withUnsafeGuaranteedRef(body)
-    }
-
-    /// Makes `stream` the one whose fields are read.
-    func beginFields(of stream: HTTP2Stream?) {
-        unsafe self.reading = stream.map { unsafe Unmanaged.passUnretained($0) }
-        stream?.beginFields()
-    }
-
-    /// Gives `body` the stream whose fields are read, which `body` may not close; nil if there is none.
-    func withReadingStream<Result>(_ body: (HTTP2Stream) -> Result) -> Result? {
-        unsafe self.reading?._withUnsafeGuaranteedRef(body)
-    }
-
-    /// No more fields; the stream whose they were.
-    func endFields() -> HTTP2Stream? {
-        defer { unsafe self.reading = nil }
-        return unsafe self.reading?.takeUnretainedValue()
-    }
-
-    /// Lets go of a stream that has closed.
-    func forget(_ stream: HTTP2Stream) {
-        if unsafe self.reading?.toOpaque() == Unmanaged.passUnretained(stream).toOpaque() {
-            unsafe self.reading = nil
-        }
-    }
-
-    /// Makes `stream` the object of a stream the peer opened.
-    func attach(_ stream: HTTP2Stream, to id: Int32) {
-        unsafe nghttp2_session_set_stream_user_data(
-            self.session, id, Unmanaged.passUnretained(stream).toOpaque())
-    }
-
-    /// NGHTTP2_ERR_BAD_CLIENT_MAGIC.
-    private static let badMagic = -903
-    /// As good as no limit.
-    private static let streamLimitPlaceholder: UInt32 = 0x7fff_ffff
 }

@@ -5,24 +5,26 @@ internal import NIOCore
 ///
 /// Loop-bound; used again for another stream after it has closed.
 package class HTTP2Stream {
-    /// What there is for the next DATA frame.
-    struct NextData {
-        /// nil: nothing yet.
-        var count: Int?
-        var isLast = false
-        /// Whether the end of the stream comes with trailers, after the data.
-        var hasTrailers = false
-    }
-
     /// Its number; zero while there is no stream.
     var id: Int32 = 0
     let session: HTTP2Session
     let head = MessageHead()
     var reader: HTTP2HeadReader
-    /// Whether nghttp2 waits to be told of more body.
-    private(set) var isDeferred = false
+    /// What the peer still takes of our body, and may still send of its own; these and the next four
+    /// are the session's.
+    var sendWindow = 0
+    var receiveWindow = 0
+    /// Received bytes that have been passed on and not yet given back to the peer.
+    var consumedBytes = 0
+    /// Whether the session has it among those with something to send.
+    var isReady = false
+    /// Whether RST_STREAM is on its way: whatever else comes is dropped.
+    var isResetting = false
+    /// Whether the peer's END_STREAM came.
+    var isPeerDone = false
     private var body = StreamBody()
-    private var isBodyEnded = false
+    /// Whether no more body is to come.
+    private(set) var isBodyEnded = false
     private var trailers: MessageHead?
     private var hasTrailers = false
     /// Whether somebody was told to send no more for now.
@@ -45,7 +47,12 @@ package class HTTP2Stream {
     func recycle() {
         self.id = 0
         self.head.reset()
-        self.isDeferred = false
+        self.sendWindow = 0
+        self.receiveWindow = 0
+        self.consumedBytes = 0
+        self.isReady = false
+        self.isResetting = false
+        self.isPeerDone = false
         self.body.reset()
         self.isBodyEnded = false
         self.hasTrailers = false
@@ -62,7 +69,9 @@ package class HTTP2Stream {
     /// Fields begin to arrive.
     func beginFields() { self.reader.reset() }
     /// One field.
-    func receiveField(_ name: Span<UInt8>, _ value: Span<UInt8>) -> HTTP2HeadReader.Verdict {
+    func receiveField(
+        _ name: Span<UInt8>, _ value: Span<UInt8>, _ facts: HTTP2FieldFacts
+    ) -> HTTP2HeadReader.Verdict {
         .malformed
     }
     /// The fields are complete.
@@ -92,13 +101,13 @@ package class HTTP2Stream {
 
     func queue(_ bytes: ByteBuffer) {
         self.body.append(bytes)
-        self.resume()
+        self.session.resume(self)
     }
 
     func queueEnd(trailers: MessageHead?) {
         self.isBodyEnded = true
         if let trailers, !trailers.fields.isEmpty {
-            // nghttp2 may take them only after the last of the body.
+            // They leave after the last of the body.
             let copy = self.trailers ?? MessageHead()
             copy.bytes.clear()
             copy.bytes.writeImmutableBuffer(trailers.bytes)
@@ -106,28 +115,11 @@ package class HTTP2Stream {
             self.trailers = copy
             self.hasTrailers = true
         }
-        self.resume()
-    }
-
-    private func resume() {
-        guard self.isDeferred else { return }
-        self.isDeferred = false
         self.session.resume(self)
     }
 
-    func nextData(limit: Int) -> NextData {
-        guard self.body.count > 0 || self.isBodyEnded else {
-            self.isDeferred = true
-            return NextData()
-        }
-        let count = min(limit, self.body.count)
-        guard self.isBodyEnded, count == self.body.count else { return NextData(count: count) }
-        guard self.hasTrailers, let trailers else { return NextData(count: count, isLast: true) }
-        self.session.fields.withTrailers(trailers, for: self.session) {
-            self.session.submitTrailers(self)
-        }
-        return NextData(count: count, isLast: true, hasTrailers: true)
-    }
+    /// What ends the stream after its body, if there is something.
+    var trailersToSend: MessageHead? { self.hasTrailers ? self.trailers : nil }
 
     func takeData(_ count: Int, to output: inout ByteBuffer) {
         self.body.move(count, to: &output)
@@ -142,7 +134,7 @@ package class HTTP2Stream {
         if self.isReadingPaused {
             self.unconsumedBytes += count
         } else {
-            self.session.consume(self.id, count)
+            self.session.consume(self, count)
         }
     }
 
@@ -151,7 +143,7 @@ package class HTTP2Stream {
         guard self.isReadingPaused != isPaused else { return false }
         self.isReadingPaused = isPaused
         guard !isPaused, self.unconsumedBytes > 0, self.id != 0 else { return false }
-        self.session.consume(self.id, self.unconsumedBytes)
+        self.session.consume(self, self.unconsumedBytes)
         self.unconsumedBytes = 0
         return true
     }

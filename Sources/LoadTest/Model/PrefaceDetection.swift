@@ -28,7 +28,7 @@ final class PrefaceDetection: ChannelInboundHandler, RemovableChannelHandler {
         let makeReceiver = { (stream: any ServerStream) in
             ModelExchange(connection: stream, behaviour: behaviour, eventLoop: eventLoop)
         }
-        let connection: (any ChannelHandler)? =
+        let connection: any ChannelHandler =
             start.elementsEqual(preface)
             ? HTTP2ServerConnection(
                 loop: self.loop, limits: HTTPLimits(), timeouts: timeouts, isEncrypted: false,
@@ -37,9 +37,7 @@ final class PrefaceDetection: ChannelInboundHandler, RemovableChannelHandler {
                 loop: self.loop, limits: HTTPLimits(), timeouts: timeouts,
                 makeReceiver: makeReceiver)
         let operations = context.pipeline.syncOperations
-        guard let connection,
-            (try? operations.addHandler(connection, position: .after(self))) != nil
-        else {
+        guard (try? operations.addHandler(connection, position: .after(self))) != nil else {
             context.close(promise: nil)
             return
         }

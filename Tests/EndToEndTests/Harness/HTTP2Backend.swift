@@ -63,7 +63,7 @@ final class HTTP2Backend: Sendable {
                         timeouts: ServerTimeouts(head: .seconds(60), idle: .seconds(60)),
                         isEncrypted: backend.isEncrypted
                     ) { BackendExchange($0, backend, connection: number) }
-                    if let connection { try pipeline.addHandler(connection) }
+                    try pipeline.addHandler(connection)
                 }
             }
             .bind(host: "127.0.0.1", port: 0).get()

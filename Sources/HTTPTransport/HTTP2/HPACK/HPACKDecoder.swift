@@ -1,0 +1,219 @@
+/// Reads the header blocks of one connection (RFC 7541, 3 and 6).
+final class HPACKDecoder {
+    /// Why a block is none.
+    enum Failure: Error {
+        /// Not HPACK: nothing more of the connection can be read (RFC 9113 4.3).
+        case malformed
+        /// One name or value of more than 64 KiB.
+        case tooLong
+    }
+
+    /// What a literal does to the table.
+    private enum Indexing {
+        case added
+        case notAdded
+    }
+
+    private let shared: HPACKShared
+    private let table = HPACKTable<HTTP2FieldFacts>()
+    /// Whether the block has had no field yet, so that the table's size may change.
+    private var isAtStart = true
+
+    init(shared: HPACKShared) {
+        self.shared = shared
+    }
+
+    /// Another block begins.
+    func beginBlock() { self.isAtStart = true }
+
+    /// Gives `take` the whole fields that `bytes` begins with.
+    ///
+    /// - Returns: How many bytes these took. The rest is the beginning of a field, to be given again
+    ///   with what follows.
+    func decode(
+        _ bytes: Span<UInt8>,
+        _ take: (_ name: Span<UInt8>, _ value: Span<UInt8>, HTTP2FieldFacts) -> Void
+    ) throws(Failure) -> Int {
+        var index = 0
+        while index < bytes.count {
+            let start = index
+            let first = bytes[index]
+            if first & 0x80 != 0 {
+                guard let number = try Self.integer(bytes, &index, prefix: 7) else { return start }
+                self.isAtStart = false
+                try self.takeEntry(number, take)
+            } else if first & 0xe0 == 0x20 {
+                guard let size = try Self.integer(bytes, &index, prefix: 5) else { return start }
+                guard self.isAtStart, size <= HPACK.tableBytes else { throw .malformed }
+                self.table.setMaximumSize(size)
+            } else {
+                let isAdded = first & 0x40 != 0
+                let number = try Self.integer(bytes, &index, prefix: isAdded ? 6 : 4)
+                guard let number,
+                    try self.takeLiteral(
+                        bytes, &index, name: number, isAdded ? .added : .notAdded, take)
+                else { return start }
+                self.isAtStart = false
+            }
+        }
+        return index
+    }
+
+    /// An integer with a prefix of so many bits (RFC 7541, 5.1); nil if not all of it is there.
+    @inline(__always)
+    private static func integer(
+        _ bytes: Span<UInt8>, _ index: inout Int, prefix: Int
+    ) throws(Failure) -> Int? {
+        let mask = 1 &<< prefix &- 1
+        let value = Int(bytes[index]) & mask
+        index &+= 1
+        return value < mask ? value : try self.longInteger(bytes, &index, value)
+    }
+
+    private static func longInteger(
+        _ bytes: Span<UInt8>, _ index: inout Int, _ prefix: Int
+    ) throws(Failure) -> Int? {
+        var value = prefix
+        // Up to 2^28: nothing here is as large.
+        for shift in stride(from: 0, to: 28, by: 7) {
+            guard index < bytes.count else { return nil }
+            let byte = bytes[index]
+            index += 1
+            value += Int(byte & 0x7f) << shift
+            if byte & 0x80 == 0 { return value }
+        }
+        throw .malformed
+    }
+
+    /// Entry `number` of both tables, and the one it is in (RFC 7541, 2.3.3).
+    @inline(__always)
+    private func find(
+        _ number: Int
+    ) throws(Failure) -> (HPACKTable<HTTP2FieldFacts>, HPACKTable<HTTP2FieldFacts>.Entry) {
+        let isStatic = number <= HPACK.staticCount
+        let table = isStatic ? self.shared.staticTable : self.table
+        guard let entry = table.entry(isStatic ? number : number &- HPACK.staticCount) else {
+            throw .malformed
+        }
+        return (table, entry)
+    }
+
+    @inline(__always)
+    private func takeEntry(
+        _ number: Int,
+        _ take: (_ name: Span<UInt8>, _ value: Span<UInt8>, HTTP2FieldFacts) -> Void
+    ) throws(Failure) {
+        let (table, entry) = try self.find(number)
+        table.withBytes(of: entry) { name, value in take(name, value, entry.note) }
+    }
+
+    /// Reads a literal field whose name is that of entry `name`, or follows where that is zero.
+    ///
+    /// - Returns: False if not all of it is there.
+    private func takeLiteral(
+        _ bytes: Span<UInt8>, _ index: inout Int, name number: Int, _ indexing: Indexing,
+        _ take: (_ name: Span<UInt8>, _ value: Span<UInt8>, HTTP2FieldFacts) -> Void
+    ) throws(Failure) -> Bool {
+        if number > 0 {
+            let (table, entry) = try self.find(number)
+            let name = unsafe table.pointers(to: entry).name
+            return try self.takeValue(
+                bytes, &index, name: unsafe Span(_unsafeElements: name), entry.note, indexing, take)
+        }
+        guard let text = try Self.text(bytes, &index) else { return false }
+        let source = bytes.extracting(text.range)
+        guard text.isHuffman else {
+            return try self.takeValue(
+                bytes, &index, name: source, HTTP2FieldFacts(source), indexing, take)
+        }
+        let name = unsafe try self.decode(source, to: self.shared.name)
+        let decoded = unsafe Span(_unsafeElements: name)
+        return try self.takeValue(
+            bytes, &index, name: decoded, HTTP2FieldFacts(decoded), indexing, take)
+    }
+
+    private func takeValue(
+        _ bytes: Span<UInt8>, _ index: inout Int, name: Span<UInt8>, _ facts: HTTP2FieldFacts,
+        _ indexing: Indexing,
+        _ take: (_ name: Span<UInt8>, _ value: Span<UInt8>, HTTP2FieldFacts) -> Void
+    ) throws(Failure) -> Bool {
+        guard let text = try Self.text(bytes, &index) else { return false }
+        let source = bytes.extracting(text.range)
+        if text.isHuffman {
+            let value = unsafe try self.decode(source, to: self.shared.value)
+            self.takeField(name, unsafe Span(_unsafeElements: value), facts, indexing, take)
+        } else {
+            self.takeField(name, source, facts, indexing, take)
+        }
+        return true
+    }
+
+    @inline(__always)
+    private func takeField(
+        _ name: Span<UInt8>, _ value: Span<UInt8>, _ facts: HTTP2FieldFacts, _ indexing: Indexing,
+        _ take: (_ name: Span<UInt8>, _ value: Span<UInt8>, HTTP2FieldFacts) -> Void
+    ) {
+        let facts = facts.withValue(value)
+        take(name, value, facts)
+        if case .added = indexing { self.table.insert(name, value, facts) }
+    }
+
+    /// Where the bytes of a string are (RFC 7541, 5.2); nil if they are not all there.
+    @inline(__always)
+    private static func text(
+        _ bytes: Span<UInt8>, _ index: inout Int
+    ) throws(Failure) -> (range: Range<Int>, isHuffman: Bool)? {
+        guard index < bytes.count else { return nil }
+        let isHuffman = bytes[index] & 0x80 != 0
+        guard let length = try self.integer(bytes, &index, prefix: 7) else { return nil }
+        guard length <= HPACKShared.textBytes else { throw .tooLong }
+        guard length <= bytes.count &- index else { return nil }
+        let start = index
+        index &+= length
+        return (start..<index, isHuffman)
+    }
+
+    @unsafe private func decode(
+        _ source: Span<UInt8>, to target: UnsafeMutablePointer<UInt8>
+    ) throws(Failure) -> UnsafeBufferPointer<UInt8> {
+        guard let count = unsafe self.shared.huffman.decode(source, to: target) else {
+            throw .malformed
+        }
+        return unsafe UnsafeBufferPointer(start: target, count: count)
+    }
+}
+
+/// What the connections of one loop share to read and write header blocks.
+@safe final class HPACKShared {
+    let huffman = HPACKHuffman.standard
+    let staticTable = HPACK.staticTable()
+    /// By ``FieldName``: the first entry of the static table with this name; zero if there is none.
+    let staticNumbers: [UInt8]
+    /// Where a name and a value are decoded to, or put together, one field at a time; each has room
+    /// for ``scratchBytes``.
+    let name: UnsafeMutablePointer<UInt8>
+    let value: UnsafeMutablePointer<UInt8>
+
+    init() {
+        unsafe self.name = .allocate(capacity: Self.scratchBytes)
+        unsafe self.value = .allocate(capacity: Self.scratchBytes)
+        var numbers = [UInt8](repeating: 0, count: FieldNameSet.capacity)
+        for number in 1...HPACK.staticCount {
+            guard let known = self.staticTable.entry(number)?.note.known,
+                FieldNameSet.exact.contains(known), numbers[Int(known.rawValue)] == 0
+            else { continue }
+            numbers[Int(known.rawValue)] = UInt8(number)
+        }
+        self.staticNumbers = numbers
+    }
+
+    deinit {
+        unsafe self.name.deallocate()
+        unsafe self.value.deallocate()
+    }
+
+    /// 64 KiB: how long a name or value may be as it is sent; a head has no more in all.
+    static var textBytes: Int { 65_536 }
+    /// Of such a text, decoded; more than any head has.
+    static var scratchBytes: Int { HPACKHuffman.decodedBytes(self.textBytes) }
+}
