@@ -133,6 +133,13 @@ struct ReadingTests {
                 + "--header 'accept: */*' --data 'it'\\''s'")
     }
 
+    @Test("a report's URL is masked as the command line is")
+    func masksURL() throws {
+        let plan = LoadPlan(
+            target: try LoadTarget("https://a/b?c=sgk1p_0aZ&key=k"), model: .closed(seconds: 1))
+        #expect(PlanSummary(plan, []).url == "https://a/b?c=***&key=***")
+    }
+
     @Test("tokens and endpoint keys are masked wherever they stand")
     func masksTokens() {
         let text = SecretMask.command([

@@ -110,7 +110,7 @@ extension LoadReport.Inference {
 
 extension PlanSummary {
     init(_ plan: LoadPlan, _ setups: [LoadWorkerSetup]) {
-        self.url = SecretMask.url(plan.target.url)
+        self.url = SecretMask.text(SecretMask.url(plan.target.url))
         self.address = plan.target.place
         self.http = setups.first?.isHTTP2 == true ? "HTTP/2" : "HTTP/1.1"
         let what = plan.tls.isHandshakeOnly ? ", handshakes only" : ""
