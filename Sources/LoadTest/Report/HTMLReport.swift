@@ -6,7 +6,7 @@ package enum HTMLReport {
         let json = try ReportFiles.json(report).replacing("<", with: "\\u003c")
         return Self.page
             .replacing("/*STYLE*/", with: HTMLReportStyle.text)
-            .replacing("/*CHARTS*/", with: HTMLReportScript.text)
+            .replacing("/*CHARTS*/", with: HTMLReportScript.text(HTMLReportScript.run))
             .replacing("\"REPORT\"", with: json)
     }
 

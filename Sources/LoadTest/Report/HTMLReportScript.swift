@@ -1,7 +1,11 @@
 /// The script of the page: it draws what the report in the page says.
 enum HTMLReportScript {
-    /// All of it; text from the report goes into the page as text, never as HTML.
-    static let text = "(() => {" + Self.values + Self.charts + Self.parts + "})();\n"
+    /// All of it, where `parts` draws what one kind of report has.
+    ///
+    /// Text from the report goes into the page as text, never as HTML.
+    static func text(_ parts: String) -> String {
+        "(() => {" + Self.values + Self.charts + Self.blocks + parts + Self.environment + "})();\n"
+    }
 
     /// Elements, and numbers as people read them.
     private static let values = #"""
@@ -124,17 +128,40 @@ enum HTMLReportScript {
 
         """#
 
-    /// What is on the page, from top to bottom.
-    private static let parts = #"""
+    /// What the pages of several kinds of reports have.
+    private static let blocks = #"""
+
+        function capacity(plan) {
+          return `${plan.workers} workers, at most ${plan.connections} connections` + (plan.streams > 1 ? ` of ${plan.streams} streams` : "");
+        }
+        function traffic(plan) {
+          const model = plan.model + (plan.rates.length
+            ? ": " + plan.rates.map(r => (r.from === r.to ? digits(r.from) : `${digits(r.from)} to ${digits(r.to)}`) + ` a second for ${digits(r.seconds)} s`).join(", ")
+            : ` for ${digits(plan.seconds)} s`);
+          return `${plan.http}, ${model}; ${capacity(plan)}`;
+        }
+        function tile(value, name, bad) { return element("div", { class: bad ? "tile bad" : "tile" }, element("b", {}, value), element("span", {}, name)); }
+        function verdict(isKept, text) {
+          return element("div", { class: isKept ? "verdict" : "verdict broken" }, element("i", {}, isKept ? "kept" : "not kept"), element("span", {}, text));
+        }
+        // A cell is what is to be read in it, or an element of its own.
+        function table(titles, rows) {
+          const line = (name, cells) => element("tr", {}, cells.map(cell => cell?.nodeType ? cell : element(name, {}, cell)));
+          return element("div", { class: "scroll" }, element("table", {}, line("th", titles), rows.map(row => line("td", row))));
+        }
+        // Of the last panel.
+        const rows = [];
+        const add = (name, value) => { if (value !== undefined && value !== null && value !== "") rows.push(element("tr", {}, element("td", {}, name), element("td", { class: "wide" }, value))); };
+
+        """#
+
+    /// What is on the page of one run, from top to bottom.
+    static let run = #"""
 
         const plan = report.plan, counts = report.counts, latency = report.latency;
-        const model = plan.model + (plan.rates.length
-          ? ": " + plan.rates.map(r => (r.from === r.to ? digits(r.from) : `${digits(r.from)} to ${digits(r.to)}`) + ` a second for ${digits(r.seconds)} s`).join(", ")
-          : ` for ${digits(plan.seconds)} s`);
         main.append(element("h1", {}, plan.url));
-        main.append(element("p", { class: "lead" }, `${plan.http}, ${model}; ${plan.workers} workers, at most ${plan.connections} connections` + (plan.streams > 1 ? ` of ${plan.streams} streams` : "") + (report.isInterrupted ? "; ended before its time" : "")));
+        main.append(element("p", { class: "lead" }, traffic(plan) + (report.isInterrupted ? "; ended before its time" : "")));
         const failedShare = counts.failed / Math.max(1, counts.completed + counts.failed);
-        function tile(value, name, bad) { return element("div", { class: bad ? "tile bad" : "tile" }, element("b", {}, value), element("span", {}, name)); }
         main.append(element("div", { class: "tiles" },
           tile(digits(report.throughput), "good answers a second"),
           tile(time(percentile(latency, 50)), "latency p50"),
@@ -142,8 +169,7 @@ enum HTMLReportScript {
           tile(digits(100 * failedShare) + " %", `${whole(counts.failed)} of ${whole(counts.completed + counts.failed)} failed`, counts.failed > 0),
           tile(time(percentile(report.scheduleLag, 99) ?? (report.scheduleLag || {}).maximum), "the tester's own lag"),
           tile(digits(report.connections.handshakesPerSecond), "handshakes a second")));
-        if (report.verdicts.length) main.append(panel("What was asked of the run", report.verdicts.map(v =>
-          element("div", { class: v.isKept ? "verdict" : "verdict broken" }, element("i", {}, v.isKept ? "kept" : "not kept"), element("span", {}, `${v.asked}: ${v.found}`)))));
+        if (report.verdicts.length) main.append(panel("What was asked of the run", report.verdicts.map(v => verdict(v.isKept, `${v.asked}: ${v.found}`))));
 
         const seconds = report.seconds, end = Math.max(1, seconds.length);
         const overTime = linear(end, v => short(v) + " s");
@@ -175,9 +201,8 @@ enum HTMLReportScript {
         const connections = report.connections;
         const handshakes = [["TCP connect", connections.connect], ["full handshake", connections.fullHandshake], ["resumed handshake", connections.resumedHandshake]].filter(row => row[1]);
         const agreed = connections.negotiated.reduce((sum, row) => sum + row.count, 0);
-        const handshakePanel = [element("div", { class: "scroll" }, element("table", {},
-          element("tr", {}, ["", "p50", "p90", "p99", "max", "count"].map(t => element("th", {}, t))),
-          handshakes.map(([name, d]) => element("tr", {}, element("td", {}, name), [percentile(d, 50), percentile(d, 90), percentile(d, 99), d.maximum].map(v => element("td", {}, time(v))), element("td", {}, whole(d.count))))))];
+        const handshakePanel = [table(["", "p50", "p90", "p99", "max", "count"], handshakes.map(([name, d]) =>
+          [name, ...[percentile(d, 50), percentile(d, 90), percentile(d, 99), d.maximum].map(time), whole(d.count)]))];
         if (agreed) handshakePanel.push(element("div", { class: "scroll", style: "margin-top:12px" }, element("table", {},
           element("tr", {}, ["negotiated", "", "share", ""].map(t => element("th", { class: "left" }, t))),
           connections.negotiated.map(row => element("tr", {},
@@ -190,28 +215,30 @@ enum HTMLReportScript {
           panel("Connections and handshakes", handshakePanel)));
 
         const columns = [50, 75, 90, 95, 99, 99.9, 99.99];
-        function table(rows) {
-          return element("div", { class: "scroll" }, element("table", {},
-            element("tr", {}, ["", "mean", ...columns.map(p => "p" + p), "max", "samples"].map(t => element("th", {}, t))),
-            rows.filter(row => row[1]).map(([name, d]) => element("tr", {}, element("td", {}, name), element("td", {}, time(d.mean)),
-              columns.map(p => element("td", {}, time(percentile(d, p)))), element("td", {}, time(d.maximum)), element("td", {}, whole(d.count))))));
+        function distributions(named) {
+          return table(["", "mean", ...columns.map(p => "p" + p), "max", "samples"], named.filter(([name, d]) => d).map(([name, d]) =>
+            [name, time(d.mean), ...columns.map(p => time(percentile(d, p))), time(d.maximum), whole(d.count)]));
         }
-        main.append(panel("Times", table([["latency", latency], ["service time", report.service], ["schedule lag", report.scheduleLag], ["wait for a connection", report.connectionWait], ["first byte", report.firstByte], ["latency of errors", report.failedLatency]]),
+        main.append(panel("Times", distributions([["latency", latency], ["service time", report.service], ["schedule lag", report.scheduleLag], ["wait for a connection", report.connectionWait], ["first byte", report.firstByte], ["latency of errors", report.failedLatency]]),
           "Latency = end − intended start. Service time = end − start. Schedule lag = start − intended start, the tester's own delay. – : too few samples to say."));
         const inference = report.inference;
         if (inference) {
-          const content = [table([["time to first token", inference.timeToFirstToken], ["inter-token latency", inference.interTokenLatency], ["time per output token", inference.timePerOutputToken], ["age of events", inference.eventAge]])];
+          const content = [distributions([["time to first token", inference.timeToFirstToken], ["inter-token latency", inference.interTokenLatency], ["time per output token", inference.timePerOutputToken], ["age of events", inference.eventAge]])];
           content.push(element("p", {}, `${whole(inference.outputTokens)} output tokens, ${digits(inference.outputTokensPerSecond)} a second` + (plan.serviceLevel ? `; goodput ${digits(inference.goodput)} answers a second, ${digits(100 * inference.goodShare)} % of all, with ${plan.serviceLevel}` : "")));
           main.append(panel("Inference", content, "First token from the intended start; time per output token = (end − first token) / (tokens − 1), one value an answer; tokens as the server's usage says, else events with text; age = received − stamped by the model on this machine."));
         }
-        const rows = [];
-        const add = (name, value) => { if (value !== undefined && value !== null && value !== "") rows.push(element("tr", {}, element("td", {}, name), element("td", { class: "wide" }, value))); };
         add("statuses", Object.entries(report.statuses).map(([s, n]) => `${s}: ${whole(n)}`).join(", "));
         add("errors", Object.entries(report.failures).map(([s, n]) => `${s}: ${whole(n)}`).join(", "));
         for (const mark of report.marks) add(`at ${digits(mark.begin)} s`, element("code", {}, `${mark.command} (${ending(mark)}, at ${digits(mark.end)} s)`));
         add("bodies", `${bytes(report.bytes.bodiesSent)} out, ${bytes(report.bytes.bodiesReceived)} in`);
         if (report.bytes.wireSent) add("on the wire", `${bytes(report.bytes.wireSent)} out, ${bytes(report.bytes.wireReceived)} in`);
         add("tester", `${digits(report.generator.processorSeconds)} s of processor time, ${whole(report.generator.requestsPerProcessorSecond)} requests a processor-second`);
+
+        """#
+
+    /// The last panel.
+    private static let environment = #"""
+
         const environment = report.environment;
         if (environment) {
           add("command", element("code", {}, environment.command));
@@ -219,10 +246,8 @@ enum HTMLReportScript {
           add("machine", `${environment.system}, ${environment.processors} processors`);
           add("program", `scoregate ${environment.version}, ${environment.openSSL}`);
           if (environment.floor) {
-            const at = (percentile) =>
-              environment.floor.percentiles.find((row) => row.percentile === percentile)?.value;
-            add("tester's floor", `p50 ${time(at(50))}, p99 ${time(at(99))}: latency of a model in the `
-              + "tester itself, without TLS");
+            add("tester's floor", `p50 ${time(percentile(environment.floor, 50))}, p99 ${time(percentile(environment.floor, 99))}: `
+              + "latency of a model in the tester itself, without TLS");
           }
         }
         main.append(panel("Run and environment", element("table", {}, rows)));
