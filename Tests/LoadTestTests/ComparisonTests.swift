@@ -81,6 +81,7 @@ struct ComparisonTests {
                 ).found
                 #expect(none.maximum == nil)
                 #expect(none.trials.allSatisfy { !$0.isKept })
+                #expect(none.asked.last == "not mean>100ms")
                 #expect(none.trials.map(\.rate) == [50, 25, 12.5, 6.25, 3.125, 1.5625, 1])
             }
         }

@@ -8,15 +8,6 @@ package struct Comparison: Sendable, Codable, Equatable {
         package var p90: Double?
         package var p99: Double?
         package var failedShare: Double
-
-        init(_ report: LoadReport) {
-            self.throughput = report.throughput
-            self.mean = report.latency?.mean
-            self.p50 = report.latency?.value(at: 50)
-            self.p90 = report.latency?.value(at: 90)
-            self.p99 = report.latency?.value(at: 99)
-            self.failedShare = report.counts.failedShare
-        }
     }
 
     /// One run of each.
@@ -45,7 +36,11 @@ package struct Comparison: Sendable, Codable, Equatable {
     package var environment: ReportEnvironment?
     package var a: PlanSummary?
     package var b: PlanSummary?
-    package var rounds: [Round] = []
+    package var rounds: [Round] = [] {
+        didSet { self.differences = Self.differences(of: self.rounds) }
+    }
+    /// The differences of what was measured in every round; files have them too.
+    package private(set) var differences: [Difference] = []
     /// What was not kept in any run.
     package var broken: [String] = []
 
@@ -95,17 +90,16 @@ package struct Comparison: Sendable, Codable, Equatable {
         return (comparison, nil)
     }
 
-    /// The differences of what was measured in every round.
-    package var differences: [Difference] {
+    private static func differences(of rounds: [Round]) -> [Difference] {
         let metrics: [(String, (Leg) -> Double?)] = [
             ("throughput", { $0.throughput }), ("latency mean", { $0.mean }),
             ("latency p50", { $0.p50 }), ("latency p90", { $0.p90 }), ("latency p99", { $0.p99 }),
         ]
         return metrics.compactMap { name, value in
-            let pairs = self.rounds.compactMap { round in
+            let pairs = rounds.compactMap { round in
                 value(round.a).flatMap { a in value(round.b).map { (a: a, b: $0) } }
             }
-            return pairs.count == self.rounds.count ? Difference(name, pairs) : nil
+            return pairs.count == rounds.count ? Difference(name, pairs) : nil
         }
     }
 
@@ -140,6 +134,17 @@ package struct Comparison: Sendable, Codable, Equatable {
         if let floor = self.environment?.floorText { lines.append(floor) }
         lines += self.broken.map { "NOT KEPT  \($0)" }
         return lines.map { $0 + "\n" }.joined()
+    }
+}
+
+extension Comparison.Leg {
+    init(_ report: LoadReport) {
+        self.throughput = report.throughput
+        self.mean = report.latency?.mean
+        self.p50 = report.latency?.value(at: 50)
+        self.p90 = report.latency?.value(at: 90)
+        self.p99 = report.latency?.value(at: 99)
+        self.failedShare = report.counts.failedShare
     }
 }
 

@@ -20,6 +20,10 @@ package struct FindMaximum: Sendable, Codable, Equatable {
     package var environment: ReportEnvironment?
     /// Of the first trial.
     package var plan: PlanSummary?
+    /// What a rate had to keep.
+    package var asked: [String] = []
+    /// What percentiles of the latency had to stay below, where that was asked for.
+    package var latencyLimits: [LoadReport.Percentile] = []
     /// In the order they were made.
     package var trials: [Trial] = []
     /// The highest rate that kept everything; nil if none did.
@@ -45,6 +49,7 @@ package struct FindMaximum: Sendable, Codable, Equatable {
             let first = profile.segments.first, first.from == first.to
         else { throw LoadError.usage("--find-max begins at one rate: --rate N, in an open loop") }
         var result = FindMaximum()
+        result.latencyLimits = expectations.latencyLimits
         var search = RateSearch(start: first.from)
         while let rate = search.next, !isInterrupted() {
             var trial = plan
@@ -59,6 +64,7 @@ package struct FindMaximum: Sendable, Codable, Equatable {
             if report.isInterrupted { break }
             if result.plan == nil { result.plan = report.plan }
             let verdicts = expectations.judge(report)
+            result.asked = verdicts.map(\.asked)
             let broken = verdicts.first { !$0.isKept }
             let found = Trial(
                 rate: rate, throughput: report.throughput, p50: report.latency?.value(at: 50),

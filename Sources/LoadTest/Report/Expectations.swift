@@ -12,6 +12,16 @@ package struct Expectations: Sendable {
     /// The defaults.
     package init() {}
 
+    /// What percentiles of the latency must stay below, in seconds: what charts can show as a line.
+    var latencyLimits: [LoadReport.Percentile] {
+        self.failIf.compactMap { assertion in
+            guard case .percentile(.latency, let percentile) = assertion.metric,
+                assertion.comparison == .above || assertion.comparison == .atLeast
+            else { return nil }
+            return LoadReport.Percentile(percentile: percentile, value: assertion.limit)
+        }
+    }
+
     /// Judges a run: the verdicts of ``LoadReport/verdicts``.
     package func judge(_ report: LoadReport) -> [LoadReport.Verdict] {
         var verdicts = [self.tester(report), self.errors(report)]

@@ -1,12 +1,26 @@
 /// A report as one HTML file that needs nothing else: no network, no script from elsewhere.
 package enum HTMLReport {
-    /// The page of `report`.
+    /// The page of one run.
     package static func page(_ report: LoadReport) throws -> String {
+        try Self.page(report, HTMLReportScript.run)
+    }
+
+    /// The page of two targets asked in turn.
+    package static func page(_ comparison: Comparison) throws -> String {
+        try Self.page(comparison, HTMLReportScript.comparison)
+    }
+
+    /// The page of a search for the highest rate.
+    package static func page(_ search: FindMaximum) throws -> String {
+        try Self.page(search, HTMLReportScript.maximum)
+    }
+
+    private static func page(_ report: some Encodable, _ parts: String) throws -> String {
         // In a script element only "</" and "<!--" could end what they should not.
         let json = try ReportFiles.json(report).replacing("<", with: "\\u003c")
         return Self.page
             .replacing("/*STYLE*/", with: HTMLReportStyle.text)
-            .replacing("/*CHARTS*/", with: HTMLReportScript.text(HTMLReportScript.run))
+            .replacing("/*CHARTS*/", with: HTMLReportScript.text(parts))
             .replacing("\"REPORT\"", with: json)
     }
 

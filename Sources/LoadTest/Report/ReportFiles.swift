@@ -17,12 +17,58 @@ package enum ReportFiles {
                 point.second, point.offered, point.sent, point.completed, point.failed,
                 point.cancelled,
             ].map(String.init)
-            let times = [point.p50, point.p90, point.p99, point.p999, point.maximum].map { time in
-                time.map { Quantity.plain($0, digits: 6) } ?? ""
-            }
+            let times = [point.p50, point.p90, point.p99, point.p999, point.maximum].map(
+                Self.field)
             text += (counts + times).joined(separator: ",") + "\n"
         }
         return text
+    }
+
+    /// A line a round and target, with a header; empty where there is no value.
+    package static func csv(_ comparison: Comparison) -> String {
+        var text =
+            "round,target,url,good_answers_per_second,mean_seconds,p50_seconds,p90_seconds,"
+            + "p99_seconds,failed_share\n"
+        for (index, round) in comparison.rounds.enumerated() {
+            for (name, leg, plan) in [
+                ("A", round.a, comparison.a), ("B", round.b, comparison.b),
+            ] {
+                let numbers = [
+                    leg.throughput, leg.mean, leg.p50, leg.p90, leg.p99, leg.failedShare,
+                ].map(Self.field)
+                let fields = ["\(index + 1)", name, Self.field(plan?.url ?? "")] + numbers
+                text += fields.joined(separator: ",") + "\n"
+            }
+        }
+        return text
+    }
+
+    /// A line a rate in the order they were tried, with a header; empty where there is no value.
+    package static func csv(_ search: FindMaximum) -> String {
+        var text =
+            "rate_per_second,good_answers_per_second,p50_seconds,p99_seconds,failed_share,kept,"
+            + "reason\n"
+        for trial in search.trials {
+            let numbers = [
+                trial.rate, trial.throughput, trial.p50, trial.p99, trial.failedShare,
+            ].map(Self.field)
+            let fields = numbers + ["\(trial.isKept)", Self.field(trial.found ?? "")]
+            text += fields.joined(separator: ",") + "\n"
+        }
+        return text
+    }
+
+    /// A number with six digits after its point: times to the microsecond.
+    private static func field(_ number: Double?) -> String {
+        number.map { Quantity.plain($0, digits: 6) } ?? ""
+    }
+
+    /// A text from elsewhere, quoted where it has to be: RFC 4180, section 2.
+    private static func field(_ text: String) -> String {
+        guard text.utf8.contains(where: { [0x22, 0x2c, 0x0a, 0x0d].contains($0) }) else {
+            return text
+        }
+        return "\"" + text.replacing("\"", with: "\"\"") + "\""
     }
 
     /// Writes a file; what was there is replaced.

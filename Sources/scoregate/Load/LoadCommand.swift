@@ -64,7 +64,8 @@ struct LoadCommand: AsyncParsableCommand {
         report.verdicts = expectations.judge(report)
         print(SummaryText(report).text, terminator: "")
         fflush(nil)
-        try self.report.write(report)
+        try self.report.write(
+            report, csv: ReportFiles.csv(report.seconds), html: HTMLReport.page(report))
         if let failure = report.sessionFileFailure { throw LoadError.environment(failure) }
         guard let broken = report.verdicts.first(where: { !$0.isKept }) else {
             guard !report.isInterrupted else {
@@ -79,7 +80,6 @@ struct LoadCommand: AsyncParsableCommand {
         guard !expectations.failIf.isEmpty else {
             throw LoadError.usage("--find-max needs to know what a rate must keep: --fail-if")
         }
-        try self.report.refuseCharts("--find-max")
         let environment = await Self.environment(plan)
         let live = LiveLine(seconds: plan.seconds)
         var (result, failure) = try await FindMaximum.run(
@@ -89,7 +89,8 @@ struct LoadCommand: AsyncParsableCommand {
         result.environment = environment
         print(result.text, terminator: "")
         fflush(nil)
-        try self.report.writeJSON(result)
+        try self.report.write(
+            result, csv: ReportFiles.csv(result), html: HTMLReport.page(result))
         if let failure { throw failure }
         guard result.maximum != nil else {
             throw CommandFailure(
@@ -101,7 +102,6 @@ struct LoadCommand: AsyncParsableCommand {
     private func compare(
         _ plan: LoadPlan, to url: String, _ expectations: Expectations
     ) async throws {
-        try self.report.refuseCharts("--vs")
         var other = try self.plan(for: url, connectTo: self.comparison.vsConnectTo)
         try self.comparison.apply(toSecond: &other)
         let environment = await Self.environment(plan)
@@ -114,7 +114,8 @@ struct LoadCommand: AsyncParsableCommand {
         comparison.environment = environment
         print(comparison.text, terminator: "")
         fflush(nil)
-        try self.report.writeJSON(comparison)
+        try self.report.write(
+            comparison, csv: ReportFiles.csv(comparison), html: HTMLReport.page(comparison))
         if let failure { throw failure }
         if let broken = comparison.broken.first {
             throw CommandFailure(code: .refused, message: broken)

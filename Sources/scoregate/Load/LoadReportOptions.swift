@@ -30,7 +30,12 @@ struct LoadReportOptions: ParsableArguments {
     @Option(help: "Write the report as JSON.", completion: .file())
     var json: String?
 
-    @Option(help: "Write a line a second as CSV.", completion: .file())
+    @Option(
+        help: """
+            Write a line a second as CSV; with --vs a line a round and target, with --find-max a \
+            line a rate.
+            """,
+        completion: .file())
     var csv: String?
 
     @Option(help: "Write the report as one HTML file with charts.", completion: .file())
@@ -58,19 +63,11 @@ struct LoadReportOptions: ParsableArguments {
         plan.window = time
     }
 
-    /// Of several runs there is JSON only.
-    func refuseCharts(_ option: String) throws(LoadError) {
-        guard self.csv == nil, self.html == nil else {
-            throw .usage("\(option) has a report of its own: --json, not --csv or --html")
-        }
-    }
-
-    func writeJSON(_ result: some Encodable) throws {
-        if let json { try ReportFiles.write(try ReportFiles.json(result), to: json) }
-    }
-
-    /// Writes what was asked for; the first that fails is thrown when all were tried.
-    func write(_ report: LoadReport) throws {
+    /// Writes what was asked for of `report`; the first that fails is thrown when all were tried.
+    func write(
+        _ report: some Encodable, csv: @autoclosure () -> String,
+        html: @autoclosure () throws -> String
+    ) throws {
         var failure: (any Error)?
         func attempt(_ path: String?, _ text: () throws -> String) {
             guard let path else { return }
@@ -81,8 +78,8 @@ struct LoadReportOptions: ParsableArguments {
             }
         }
         attempt(self.json) { try ReportFiles.json(report) }
-        attempt(self.csv) { ReportFiles.csv(report.seconds) }
-        attempt(self.html) { try HTMLReport.page(report) }
+        attempt(self.csv) { csv() }
+        attempt(self.html) { try html() }
         if let failure { throw failure }
     }
 }

@@ -71,15 +71,8 @@ struct LoadCommandTests {
         let page = "\(stage.materials.path)/page.html"
         let outcome = try await Self.load(stage, ["--rate", "50", "--html", page])
         #expect(outcome.code == 0, "\(outcome.errors)")
-        let drawn = try await Command.run(
-            "/usr/bin/timeout",
-            [
-                "--signal=KILL", "60", "/usr/bin/chromium-headless-shell", "--no-sandbox",
-                "--disable-gpu", "--proxy-server=127.0.0.1:9", "--user-data-dir=\(page).profile",
-                "--dump-dom", "file://\(page)",
-            ])
-        let text = drawn.output
-        #expect(text.contains("good answers a second"), "\(drawn.errors)")
+        let text = try await drawn(page)
+        #expect(text.contains("good answers a second"))
         #expect(text.components(separatedBy: "<svg").count - 1 == 3)
         #expect(text.contains("Run and environment"))
         #expect(text.contains("tester's floor"))
@@ -254,6 +247,22 @@ struct LoadCommandTests {
     }
 }
 
+/// What a browser without network makes of a page, without the scripts at its end: all that could
+/// be drawn stands in those.
+private func drawn(_ page: String) async throws -> String {
+    let outcome = try await Command.run(
+        "/usr/bin/timeout",
+        [
+            "--signal=KILL", "60", "/usr/bin/chromium-headless-shell", "--no-sandbox",
+            "--disable-gpu", "--proxy-server=127.0.0.1:9", "--user-data-dir=\(page).profile",
+            "--dump-dom", "file://\(page)",
+        ])
+    #expect(outcome.code == 0, "\(outcome.errors)")
+    let parts = outcome.output.components(separatedBy: "<script")
+    #expect(parts.count == 3)
+    return parts[0]
+}
+
 /// Several runs, a run that is ended early, and the example.
 struct LoadRunsTests {
     private static func withModel(_ body: (_ url: String) async throws -> Void) async throws {
@@ -271,19 +280,32 @@ struct LoadRunsTests {
     func versus() async throws {
         let stage = try await Stage.start(StageSetup(isBackendEncrypted: false))
         let key = try stage.materials.write("load.key", stage.key, mode: 0o600)
-        let json = "\(stage.materials.path)/versus.json"
+        let base = "\(stage.materials.path)/versus"
         let host = String(stage.backend.url.dropFirst("http://".count))
         let outcome = try await GatewayProcess.run([
             "load", "https://localhost:\(stage.port)/score", "--ca", stage.materials.root,
             "--key-file", key, "--vs", stage.backend.url + "/score", "--vs-no-key", "--rounds", "2",
-            "--rate", "40", "--duration", "1s", "--maximum-lag", "1h", "--json", json,
+            "--rate", "40", "--duration", "1s", "--maximum-lag", "1h", "--json",
+            base + ".json", "--csv", base + ".csv", "--html", base + ".html", "--header",
+            "x-tag: </script><h3>",
         ])
         await stage.stop()
         #expect(outcome.code == 0, "\(outcome.errors)")
         #expect(outcome.output.contains("2 rounds of A B"))
-        let data = try Data(contentsOf: URL(fileURLWithPath: json))
+        let data = try Data(contentsOf: URL(fileURLWithPath: base + ".json"))
         let report = try #require(JSONSerialization.jsonObject(with: data) as? [String: Any])
         #expect((report["rounds"] as? [Any])?.count == 2)
+        let lines = try String(contentsOfFile: base + ".csv", encoding: .utf8)
+            .split(separator: "\n").map { $0.split(separator: ",") }
+        #expect(lines.dropFirst().map { "\($0[0])\($0[1])" } == ["1A", "1B", "2A", "2B"])
+        if isInstalled("chromium-headless-shell") {
+            let text = try await drawn(base + ".html")
+            // Throughput and p50; of p90 and p99 there are too few samples.
+            #expect(text.components(separatedBy: "<svg").count - 1 == 2)
+            #expect(text.contains("<code>http://\(host)/score</code>"))
+            #expect(text.contains("tester's floor"))
+            #expect(!text.contains("<h3"))
+        }
         let direct = stage.backend.connections.value.flatMap(\.requests)
             .filter { $0["host"] == host }
         #expect(direct.count == 80)
@@ -298,11 +320,37 @@ struct LoadRunsTests {
             #expect(limitless.errors.contains("--find-max needs to know"))
             let impossible = try await GatewayProcess.run([
                 "load", url, "--find-max", "--rate", "4", "--duration", "500ms", "--maximum-lag",
-                "1h",
-                "--fail-if", "mean>1us",
+                "1h", "--fail-if", "mean>1us",
             ])
             #expect(impossible.code == 1)
             #expect(impossible.output.contains("no rate keeps it"))
+        }
+    }
+
+    @Test("the search for the highest rate is in files, and a browser draws it")
+    func searchFiles() async throws {
+        try await Self.withModel { url in
+            let materials = try Materials()
+            let base = materials.path + "/maximum"
+            let outcome = try await GatewayProcess.run([
+                "load", url, "--find-max", "--rate", "40", "--duration", "500ms", "--maximum-lag",
+                "1h", "--fail-if", "throughput>60/s", "--fail-if", "p50>10s", "--csv",
+                base + ".csv", "--html", base + ".html", "--header", "x-tag: </script><h3>",
+            ])
+            #expect(outcome.code == 0, "\(outcome.errors)")
+            let csv = try String(contentsOfFile: base + ".csv", encoding: .utf8)
+            #expect(csv.contains("\n40.000000,"))
+            #expect(csv.contains(",true,\n"))
+            #expect(csv.contains(",false,not throughput>60/s: "))
+            guard isInstalled("chromium-headless-shell") else { return }
+            let text = try await drawn(base + ".html")
+            #expect(text.components(separatedBy: "<svg").count - 1 == 2)
+            #expect(!text.contains("<b>none</b>"))
+            #expect(text.contains("limit of p50"))
+            #expect(text.contains("highest rate that keeps it</span>"))
+            #expect(text.contains("not kept: not throughput&gt;60/s"))
+            #expect(text.contains("tester's floor"))
+            #expect(!text.contains("<h3"))
         }
     }
 

@@ -111,6 +111,26 @@ struct LoadFailureTests {
             #expect(outcome.output.contains("completed 10"))
         }
     }
+
+    @Test(
+        "a disk that is full does not lose what several runs found",
+        arguments: [["--vs", "URL", "--rounds", "1"], ["--find-max", "--fail-if", "mean>1us"]])
+    func fullDisk(_ options: [String]) async throws {
+        try await Self.withBackend { backend, materials in
+            let csv = materials.path + "/kept.csv"
+            let outcome = try await GatewayProcess.run(
+                [
+                    "load", backend.url, "--rate", "1", "--duration", "1s", "--maximum-lag", "1h",
+                    "--html", "/dev/full", "--csv", csv,
+                ] + options.map { $0 == "URL" ? backend.url : $0 })
+            #expect(outcome.code == 3)
+            #expect(
+                outcome.errors.contains("/dev/full cannot be written: No space left on device"),
+                "\(outcome.errors)")
+            #expect(FileManager.default.fileExists(atPath: csv))
+        }
+    }
+
     @Test("a later run that cannot begin does not lose what those before it found")
     func laterRuns() async throws {
         try await Self.withBackend { backend, materials in
