@@ -27,6 +27,11 @@ extension Span<UInt8> {
         if index + 8 <= self.count {
             return self.word(at: index) & ((1 &<< UInt64(length &* 8)) &- 1)
         }
+        let end = index &+ length
+        if end >= 8, length > 0 {
+            // The eight bytes that end there, without those before.
+            return self.word(at: end &- 8) &>> UInt64(64 &- length &* 8)
+        }
         var word: UInt64 = 0
         for offset in 0..<length {
             word |= UInt64(self[index + offset]) &<< UInt64(offset &* 8)

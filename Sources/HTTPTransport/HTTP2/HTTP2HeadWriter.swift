@@ -66,30 +66,25 @@ extension HPACKEncoder {
             let text = bytes.extracting(field.nameRange)
             let value = bytes.extracting(field.valueRange)
             let isSecret = Self.secrets.contains(field.name)
-            if let lowered = unsafe self.lowered(text) {
-                let text = unsafe Span(_unsafeElements: lowered)
-                self.append(
-                    self.name(field.name, text), text, value, isSecret: isSecret, to: &output)
+            // A secret has the class of `authorization` and any name (MessageHead.appendSecret).
+            if self.exactNames.contains(field.name),
+                field.name != .authorization || text.count == Self.authorizationBytes
+            {
+                unsafe self.append(
+                    self.name(field.name),
+                    Span(_unsafeElements: self.shared.text(of: field.name)), value,
+                    isSecret: isSecret, to: &output)
+            } else if text.isLowered {
+                self.append(self.name(text), text, value, isSecret: isSecret, to: &output)
             } else {
-                self.append(
-                    self.name(field.name, text), text, value, isSecret: isSecret, to: &output)
+                let lowered = unsafe Span(_unsafeElements: self.lowered(text))
+                self.append(self.name(lowered), lowered, value, isSecret: isSecret, to: &output)
             }
         }
     }
 
-    @inline(__always)
-    private func name(_ field: FieldName, _ text: Span<UInt8>) -> Name {
-        // A secret has the class of `authorization` and any name (MessageHead.appendSecret).
-        FieldNameSet.exact.contains(field)
-            && (field != .authorization || text.isExactly("authorization"))
-            ? self.name(field) : self.name(text)
-    }
-
-    /// The name in lower case, in what is shared; nil if it is so already.
-    private func lowered(_ text: Span<UInt8>) -> UnsafeBufferPointer<UInt8>? {
-        var hasUpperCase = false
-        for index in text.indices where text[index] &- 0x41 < 26 { hasUpperCase = true }
-        guard hasUpperCase else { return nil }
+    /// The name in lower case, in what is shared.
+    @unsafe private func lowered(_ text: Span<UInt8>) -> UnsafeBufferPointer<UInt8> {
         precondition(text.count <= HPACKShared.scratchBytes, "a name longer than a head")
         for index in text.indices {
             unsafe self.shared.name[index] = ASCII.lowered(text[index])
@@ -178,6 +173,7 @@ extension HPACKEncoder {
     private static let requestExceptions = FieldNameSet.hopByHop.union([.host])
     /// What no table may have, nor a proxy's behind us.
     private static let secrets: FieldNameSet = [.authorization, .cookie, .setCookie]
+    private static let authorizationBytes = 13
     /// Four of a request, and content-length.
     private static let pseudoFields = 5
     /// 96 bytes: their names, and what of their values is in no head.

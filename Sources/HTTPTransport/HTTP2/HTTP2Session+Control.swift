@@ -4,7 +4,7 @@ internal import NIOCore
 extension HTTP2Session {
     func receiveReset(_ frame: HTTP2FrameHeader, _ payload: ByteBuffer) {
         self.owner?.frameReceived(frame, windowIncrement: 0)
-        guard self.owner != nil, let stream = self.stream(frame.streamID) else { return }
+        guard self.hasOwner, let stream = self.stream(frame.streamID) else { return }
         self.close(stream, frame.streamID, code: Self.word(payload, at: 0))
     }
 
@@ -83,7 +83,7 @@ extension HTTP2Session {
         self.owner?.frameReceived(frame, windowIncrement: 0)
         guard !self.isServer else { return }
         // Those were not processed, and may be tried again.
-        for stream in self.streams.all where stream.id > last && self.owner != nil {
+        for stream in self.streams.all where stream.id > last && self.hasOwner {
             self.close(stream, stream.id, code: HTTP2ErrorCode.refusedStream)
         }
     }

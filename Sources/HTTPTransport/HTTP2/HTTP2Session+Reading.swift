@@ -5,7 +5,7 @@ extension HTTP2Session {
     /// Reads bytes of the peer.
     func receive(_ bytes: ByteBuffer) -> Received {
         var input = bytes
-        while self.owner != nil, !self.isTerminated {
+        while self.hasOwner, !self.isTerminated {
             switch self.reading {
             case .preface(let count):
                 guard self.readPreface(&input, after: count) else { return .notHTTP2 }
@@ -88,7 +88,7 @@ extension HTTP2Session {
             return self.fail(HTTP2ErrorCode.frameSizeError, frame)
         }
         self.owner?.frameBegan(frame)
-        guard self.owner != nil, !self.isTerminated else { return }
+        guard self.hasOwner, !self.isTerminated else { return }
         // SETTINGS come first; nothing comes between the frames of a header block.
         let isExpected =
             self.hasPeerSettings || frame.type == .settings && !frame.isAcknowledgement
@@ -285,7 +285,7 @@ extension HTTP2Session {
         else { return self.fail(HTTP2ErrorCode.protocolError, frame) }
         if frame.hasPriority { payload.moveReaderIndex(forwardBy: Self.priorityBytes) }
         if let code = self.beginHead(frame) { return self.fail(code, frame) }
-        guard self.owner != nil, !self.isTerminated else { return }
+        guard self.hasOwner, !self.isTerminated else { return }
         self.decoder.beginBlock()
         self.receiveBlock(payload, isLast: frame.endsHeaders)
     }
@@ -350,7 +350,7 @@ extension HTTP2Session {
                 }
             return self.fail(code, frame)
         }
-        guard self.owner != nil, !self.isTerminated else { return }
+        guard self.hasOwner, !self.isTerminated else { return }
         if isLast {
             guard bytes.readableBytes == 0 else {
                 return self.fail(HTTP2ErrorCode.compressionError, frame)
@@ -386,7 +386,7 @@ extension HTTP2Session {
         self.block = nil
         if let open = self.stream(frame.streamID), frame.endsStream { open.isPeerDone = true }
         self.owner?.frameReceived(frame, windowIncrement: 0)
-        guard let stream, self.owner != nil, !stream.isResetting else { return }
+        guard let stream, self.hasOwner, !stream.isResetting else { return }
         stream.fieldsEnded(endsStream: frame.endsStream)
         self.closeIfDone(stream, frame.streamID)
     }

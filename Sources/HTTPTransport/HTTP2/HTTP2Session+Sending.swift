@@ -7,7 +7,7 @@ extension HTTP2Session {
     ///
     /// - Returns: Whether there may be more.
     func drain(into output: inout ByteBuffer, limit: Int) -> Bool {
-        while self.owner != nil {
+        while self.hasOwner {
             if self.frames.readableBytes > 0 || !self.departures.isEmpty {
                 self.moveFrames(to: &output)
                 continue

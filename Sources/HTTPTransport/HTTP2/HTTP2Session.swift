@@ -75,7 +75,11 @@ protocol HTTP2SessionOwner: AnyObject {
     let encoder: HPACKEncoder
     let decoder: HPACKDecoder
     /// Cleared by ``abandon()``: nothing is called any more then.
-    var owner: (any HTTP2SessionOwner)?
+    var owner: (any HTTP2SessionOwner)? {
+        didSet { self.hasOwner = self.owner != nil }
+    }
+    /// Asked all the time, which the reference itself would be counted for.
+    private(set) var hasOwner = false
     var streams = HTTP2StreamTable()
     /// The last stream the peer opened, and the last one of those that was not too late.
     var lastPeerStream: Int32 = 0
@@ -240,7 +244,7 @@ protocol HTTP2SessionOwner: AnyObject {
 
     /// Says that a stream has more body, or its end.
     func resume(_ stream: HTTP2Stream) {
-        guard !stream.isReady, !stream.isResetting, !self.isTerminated, self.owner != nil else {
+        guard !stream.isReady, !stream.isResetting, !self.isTerminated, self.hasOwner else {
             return
         }
         stream.isReady = true
@@ -249,7 +253,7 @@ protocol HTTP2SessionOwner: AnyObject {
 
     /// Ends a stream with RST_STREAM.
     func reset(_ streamID: Int32, code: UInt32) {
-        guard self.owner != nil, !self.isTerminated else { return }
+        guard self.hasOwner, !self.isTerminated else { return }
         if let stream = self.stream(streamID) {
             guard !stream.isResetting else { return }
             stream.isResetting = true
@@ -316,7 +320,7 @@ protocol HTTP2SessionOwner: AnyObject {
 
     /// Ends the connection with GOAWAY; nothing is read any more.
     func terminate(code: UInt32) {
-        guard !self.isTerminated, self.owner != nil else { return }
+        guard !self.isTerminated, self.hasOwner else { return }
         if code == HTTP2ErrorCode.enhanceYourCalm { self.isOverdone = true }
         self.writeGoAway(last: self.lastProcessedStream, code: code)
         self.isTerminated = true

@@ -41,7 +41,9 @@ final class HPACKDecoder {
             if first & 0x80 != 0 {
                 guard let number = try Self.integer(bytes, &index, prefix: 7) else { return start }
                 self.isAtStart = false
-                try self.takeEntry(number, take)
+                let (name, value, facts) = unsafe try self.find(number)
+                take(
+                    unsafe Span(_unsafeElements: name), unsafe Span(_unsafeElements: value), facts)
             } else if first & 0xe0 == 0x20 {
                 guard let size = try Self.integer(bytes, &index, prefix: 5) else { return start }
                 guard self.isAtStart, size <= HPACK.tableBytes else { throw .malformed }
@@ -85,26 +87,22 @@ final class HPACKDecoder {
         throw .malformed
     }
 
-    /// Entry `number` of both tables, and the one it is in (RFC 7541, 2.3.3).
-    @inline(__always)
+    /// Name, value and facts of entry `number` of both tables (RFC 7541, 2.3.3), until one is added.
+    @unsafe @inline(__always)
     private func find(
         _ number: Int
-    ) throws(Failure) -> (HPACKTable<HTTP2FieldFacts>, HPACKTable<HTTP2FieldFacts>.Entry) {
-        let isStatic = number <= HPACK.staticCount
-        let table = isStatic ? self.shared.staticTable : self.table
-        guard let entry = table.entry(isStatic ? number : number &- HPACK.staticCount) else {
-            throw .malformed
+    ) throws(Failure) -> (
+        name: UnsafeBufferPointer<UInt8>, value: UnsafeBufferPointer<UInt8>, facts: HTTP2FieldFacts
+    ) {
+        // Two branches, and not one table or the other: that would be counted as a reference.
+        if number <= HPACK.staticCount {
+            guard let entry = self.shared.staticTable.entry(number) else { throw .malformed }
+            let (name, value) = unsafe self.shared.staticTable.pointers(to: entry)
+            return unsafe (name, value, entry.note)
         }
-        return (table, entry)
-    }
-
-    @inline(__always)
-    private func takeEntry(
-        _ number: Int,
-        _ take: (_ name: Span<UInt8>, _ value: Span<UInt8>, HTTP2FieldFacts) -> Void
-    ) throws(Failure) {
-        let (table, entry) = try self.find(number)
-        table.withBytes(of: entry) { name, value in take(name, value, entry.note) }
+        guard let entry = self.table.entry(number &- HPACK.staticCount) else { throw .malformed }
+        let (name, value) = unsafe self.table.pointers(to: entry)
+        return unsafe (name, value, entry.note)
     }
 
     /// Reads a literal field whose name is that of entry `name`, or follows where that is zero.
@@ -115,10 +113,9 @@ final class HPACKDecoder {
         _ take: (_ name: Span<UInt8>, _ value: Span<UInt8>, HTTP2FieldFacts) -> Void
     ) throws(Failure) -> Bool {
         if number > 0 {
-            let (table, entry) = try self.find(number)
-            let name = unsafe table.pointers(to: entry).name
+            let (name, _, facts) = unsafe try self.find(number)
             return try self.takeValue(
-                bytes, &index, name: unsafe Span(_unsafeElements: name), entry.note, indexing, take)
+                bytes, &index, name: unsafe Span(_unsafeElements: name), facts, indexing, take)
         }
         guard let text = try Self.text(bytes, &index) else { return false }
         let source = bytes.extracting(text.range)
@@ -189,6 +186,8 @@ final class HPACKDecoder {
     let staticTable = HPACK.staticTable()
     /// By ``FieldName``: the first entry of the static table with this name; zero if there is none.
     let staticNumbers: [UInt8]
+    /// By ``FieldName``: its text, a literal; empty where a class has many.
+    private let texts: [StaticString]
     /// Where a name and a value are decoded to, or put together, one field at a time; each has room
     /// for ``scratchBytes``.
     let name: UnsafeMutablePointer<UInt8>
@@ -205,6 +204,14 @@ final class HPACKDecoder {
             numbers[Int(known.rawValue)] = UInt8(number)
         }
         self.staticNumbers = numbers
+        self.texts = FieldName.allCases.map { $0.text ?? "" }
+    }
+
+    /// The text of a name that has one.
+    @unsafe @inline(__always)
+    func text(of name: FieldName) -> UnsafeBufferPointer<UInt8> {
+        let text = self.texts[Int(name.rawValue)]
+        return unsafe UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
     }
 
     deinit {

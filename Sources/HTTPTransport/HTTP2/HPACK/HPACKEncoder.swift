@@ -24,6 +24,8 @@ final class HPACKEncoder {
     }
 
     let shared: HPACKShared
+    /// Kept here, since a global is asked for each time.
+    let exactNames = FieldNameSet.exact
     private let table = HPACKTable<Note>()
     /// By hash, two places for each: the ordinal of a field in the table.
     private var ordinals = InlineArray<128, Int>(repeating: 0)
@@ -133,7 +135,7 @@ final class HPACKEncoder {
         return false
     }
 
-    /// A name of one text.
+    /// The name of a field that has one text.
     @inline(__always)
     func name(_ field: FieldName) -> Name {
         Name(
