@@ -68,7 +68,8 @@ extension HPACKEncoder {
             let isSecret = Self.secrets.contains(field.name)
             // A secret has the class of `authorization` and any name (MessageHead.appendSecret).
             if self.exactNames.contains(field.name),
-                field.name != .authorization || text.count == Self.authorizationBytes
+                field.name != .authorization
+                    || text.isName("authorization", start: 0, length: text.count)
             {
                 unsafe self.append(
                     self.name(field.name),
@@ -173,7 +174,6 @@ extension HPACKEncoder {
     private static let requestExceptions = FieldNameSet.hopByHop.union([.host])
     /// What no table may have, nor a proxy's behind us.
     private static let secrets: FieldNameSet = [.authorization, .cookie, .setCookie]
-    private static let authorizationBytes = 13
     /// Four of a request, and content-length.
     private static let pseudoFields = 5
     /// 96 bytes: their names, and what of their values is in no head.

@@ -251,9 +251,9 @@ protocol HTTP2SessionOwner: AnyObject {
         self.ready.append(stream)
     }
 
-    /// Ends a stream with RST_STREAM.
+    /// Ends a stream with RST_STREAM; one that could not be opened is over anyway.
     func reset(_ streamID: Int32, code: UInt32) {
-        guard self.hasOwner, !self.isTerminated else { return }
+        guard streamID > 0, self.hasOwner, !self.isTerminated else { return }
         if let stream = self.stream(streamID) {
             guard !stream.isResetting else { return }
             stream.isResetting = true

@@ -5,12 +5,17 @@ import Testing
 /// Gateways before one backend of each version; both encrypted.
 @Suite("Versions of HTTP", .serialized)
 struct VersionPairTests {
-    /// A gateway before an HTTP/2 backend.
+    /// A gateway before an HTTP/2 backend, which gets `credentials` as fields of these names.
     private static func withHTTP2(
         isEncrypted: Bool = true, alpn: [String] = ["h2"], limits: String = "{}",
-        timeout: Int = 5000, _ body: (Stage, HTTP2Backend) async throws -> Void
+        timeout: Int = 5000, credentials: [String] = [],
+        _ body: (Stage, HTTP2Backend) async throws -> Void
     ) async throws {
         let materials = try Materials()
+        for name in credentials {
+            _ = try materials.write(name, "planted-\(name)", mode: 0o600)
+        }
+        let secrets = credentials.map { "\($0): {file: \($0)}" }.joined(separator: ", ")
         let backend = try await HTTP2Backend.start(isEncrypted ? materials : nil, alpn: alpn)
         let identity = "        backend_identity: spiffe://test.local/agent/blue\n"
         let setup = StageSetup(
@@ -24,6 +29,7 @@ struct VersionPairTests {
                         backends: ["\(backend.url)"]
                         protocol: http2
                 \(isEncrypted ? identity : "")\
+                        credentials: {\(secrets)}
                         request_settings: {request_timeout_ms: \(timeout)}
                 """
             })
@@ -126,6 +132,26 @@ struct VersionPairTests {
             #expect(
                 try await Self.curl(stage, [flag, "--data-binary", "@\(upload)"])
                     == "{\"received\":\(3 << 20)} 200 \(version)")
+        }
+    }
+
+    @Test("secrets reach an HTTP/2 backend under their own names")
+    func credentials() async throws {
+        // The last is as long as `authorization`, as which it is treated.
+        let names = ["authorization", "x-api-key", "x-backend-key"]
+        try await Self.withHTTP2(credentials: names) { stage, backend in
+            for _ in 0..<3 {
+                let answer = try await Self.curl(stage, ["--data", "x"])
+                #expect(answer.contains(" 200 "))
+            }
+            for request in backend.requests.value {
+                for name in names {
+                    #expect(
+                        request.fields.filter { $0.name == name }.map(\.value)
+                            == ["planted-\(name)"])
+                }
+            }
+            #expect(backend.requests.value.count == 3)
         }
     }
 
