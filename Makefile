@@ -1,6 +1,7 @@
 # make demo      builds and runs the whole system on loopback: one request scored, then cleaned up
 # make test      lint, and every test
-# make soak N=…  the suites named …Soak, repeating N times what they repeat, and the sanitizers
+# make soak N=…  the suites named …Soak, repeating N times what they repeat, N thousand inputs of a
+#                fuzzer for each parser, and the sanitizers
 # make bench     measures against nginx, HAProxy and Envoy (arguments in BENCH, e.g. --short)
 # make release   .build/release/scoregate, the Swift runtime inside
 # make lint      format and the rules of .github/CONTRIBUTING.md that a script can check
@@ -44,6 +45,9 @@ soak: components
 	$(SWIFT_BUILD) --build-tests
 	SCOREGATE_SOAK=$(N) $(RUN_TESTS) --filter Soak --skip EndToEndTests
 	SCOREGATE_SOAK=$(N) $(RUN_TESTS) --filter 'EndToEndTests\..*Soak'
+	@set -e; for target in request response records http2-server http2-client; do \
+	    .ci/fuzz $$target $$((1000 * $(N))); \
+	done
 	@set -e; for sanitizer in $(SANITIZERS); do .ci/sanitize $$sanitizer; done
 
 bench: release

@@ -183,7 +183,7 @@ private final class CountingReceiver: RequestReceiver {
     }
 
     func requestReadComplete() { self.stream.flush() }
-    func receiveBadRequest(_ error: HTTPError) { self.stream.abort() }
+    func receiveBadRequest(_ error: HTTPError, head: MessageHead?) { self.stream.abort() }
 
     func requestFailed(_ error: StreamError) {
         self.open = 0
