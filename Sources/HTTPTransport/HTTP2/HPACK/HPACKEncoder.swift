@@ -7,15 +7,14 @@
 final class HPACKEncoder {
     /// A name, with its number in the static table.
     struct Name {
-        /// Less than ``Name/firstHash``: exactly one name.
+        /// Less than ``Name/firstHash``: exactly one name, a ``FieldName`` or, from 64 on, a
+        /// pseudo-field.
         let key: UInt32
         /// Zero if it has none.
         let number: Int
 
         /// The key of a name that is told by its bytes: this, or more.
         static var firstHash: UInt32 { 1 << 31 }
-        /// How many names are told by their key: field names, then pseudo-fields.
-        static var keyCount: Int { FieldNameSet.capacity + 8 }
     }
 
     private struct Note: BitwiseCopyable {
@@ -29,7 +28,7 @@ final class HPACKEncoder {
     private let table = HPACKTable<Note>()
     /// By hash, two places for each: the ordinal of a field in the table.
     private var ordinals = InlineArray<128, Int>(repeating: 0)
-    /// By key: the ordinal of a field of this name in the table.
+    /// By key, of which there are 64 and eight: the ordinal of a field of this name in the table.
     private var names = InlineArray<72, Int>(repeating: 0)
     /// By hash: the ordinal of a field of this name in the table.
     private var otherNames = InlineArray<32, Int>(repeating: 0)
