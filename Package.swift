@@ -106,8 +106,7 @@ let package = Package(
         // The header alone: modules are loaded at run time.
         .systemLibrary(name: "CPKCS11", providers: [.apt(["libp11-kit-dev"])]),
         // What the tests hold our HPACK against.
-        .systemLibrary(
-            name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .systemLibrary(name: "CNghttp2"),
 
         // What two test targets have in common.
         .target(

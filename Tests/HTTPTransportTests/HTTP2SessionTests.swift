@@ -315,6 +315,17 @@ struct HTTP2SessionTests {
         #expect(frames.map(\.type) == [1, 3])
         #expect(frames.last?.payload == [0, 0, 0, 2])
         #expect(owner.said == ["1 head", "1 reset 2", "1 closed 2"])
+
+        // Also where both ends have come meanwhile.
+        owner.take(Self.frame(1, 4, 3, Self.get))
+        let ended = try #require(owner.streams[3])
+        owner.session.submitResponse(ended, head, contentLength: nil, hasBody: false)
+        _ = owner.frames()
+        owner.session.reset(3, code: 0)
+        owner.take(Self.frame(0, 1, 3, [1, 2, 3]))
+        #expect(owner.said.last == "3 head")
+        _ = owner.frames()
+        #expect(owner.said.suffix(2) == ["3 reset 0", "3 closed 0"])
     }
 
     @Test("a malformed field resets its stream, and the table goes on")

@@ -259,8 +259,11 @@ extension HTTP2Session {
         self.closeIfDone(stream, streamID)
     }
 
-    private func closeIfDone(_ stream: HTTP2Stream, _ id: Int32) {
-        guard stream.id == id, stream.isPeerDone, stream.hasSentEnd, self.isOpen(id) else { return }
+    /// Closes a stream whose both ends have come; one that is reset ends when that has left.
+    func closeIfDone(_ stream: HTTP2Stream, _ id: Int32) {
+        guard stream.id == id, stream.isPeerDone, stream.hasSentEnd, !stream.isResetting,
+            self.isOpen(id)
+        else { return }
         self.close(stream, id, code: HTTP2ErrorCode.none)
     }
 

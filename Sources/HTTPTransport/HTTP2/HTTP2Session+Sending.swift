@@ -94,9 +94,7 @@ extension HTTP2Session {
         let id = stream.id
         guard !stream.hasSentEnd else { return }
         stream.endSent()
-        if stream.isPeerDone, stream.id == id, self.isOpen(id) {
-            self.close(stream, id, code: HTTP2ErrorCode.none)
-        }
+        self.closeIfDone(stream, id)
     }
 
     /// Forgets a stream, and tells its owner.
