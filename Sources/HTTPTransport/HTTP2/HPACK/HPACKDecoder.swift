@@ -8,12 +8,6 @@ final class HPACKDecoder {
         case tooLong
     }
 
-    /// What a literal does to the table.
-    private enum Indexing {
-        case added
-        case notAdded
-    }
-
     private let shared: HPACKShared
     private let table = HPACKTable<HTTP2FieldFacts>()
     /// Whether the block has had no field yet, so that the table's size may change.
@@ -53,7 +47,7 @@ final class HPACKDecoder {
                 let number = try Self.integer(bytes, &index, prefix: isAdded ? 6 : 4)
                 guard let number,
                     try self.takeLiteral(
-                        bytes, &index, name: number, isAdded ? .added : .notAdded, take)
+                        bytes, &index, name: number, isAdded: isAdded, take)
                 else { return start }
                 self.isAtStart = false
             }
@@ -105,54 +99,56 @@ final class HPACKDecoder {
         return unsafe (name, value, entry.note)
     }
 
-    /// Reads a literal field whose name is that of entry `name`, or follows where that is zero.
+    /// Reads a literal field whose name is that of entry `name`, or follows where that is zero; the
+    /// table gets it if `isAdded`.
     ///
     /// - Returns: False if not all of it is there.
     private func takeLiteral(
-        _ bytes: Span<UInt8>, _ index: inout Int, name number: Int, _ indexing: Indexing,
+        _ bytes: Span<UInt8>, _ index: inout Int, name number: Int, isAdded: Bool,
         _ take: (_ name: Span<UInt8>, _ value: Span<UInt8>, HTTP2FieldFacts) -> Void
     ) throws(Failure) -> Bool {
         if number > 0 {
             let (name, _, facts) = unsafe try self.find(number)
             return try self.takeValue(
-                bytes, &index, name: unsafe Span(_unsafeElements: name), facts, indexing, take)
+                bytes, &index, name: unsafe Span(_unsafeElements: name), facts, isAdded: isAdded,
+                take)
         }
         guard let text = try Self.text(bytes, &index) else { return false }
         let source = bytes.extracting(text.range)
         guard text.isHuffman else {
             return try self.takeValue(
-                bytes, &index, name: source, HTTP2FieldFacts(source), indexing, take)
+                bytes, &index, name: source, HTTP2FieldFacts(source), isAdded: isAdded, take)
         }
         let name = unsafe try self.decode(source, to: self.shared.name)
         let decoded = unsafe Span(_unsafeElements: name)
         return try self.takeValue(
-            bytes, &index, name: decoded, HTTP2FieldFacts(decoded), indexing, take)
+            bytes, &index, name: decoded, HTTP2FieldFacts(decoded), isAdded: isAdded, take)
     }
 
     private func takeValue(
         _ bytes: Span<UInt8>, _ index: inout Int, name: Span<UInt8>, _ facts: HTTP2FieldFacts,
-        _ indexing: Indexing,
+        isAdded: Bool,
         _ take: (_ name: Span<UInt8>, _ value: Span<UInt8>, HTTP2FieldFacts) -> Void
     ) throws(Failure) -> Bool {
         guard let text = try Self.text(bytes, &index) else { return false }
         let source = bytes.extracting(text.range)
         if text.isHuffman {
             let value = unsafe try self.decode(source, to: self.shared.value)
-            self.takeField(name, unsafe Span(_unsafeElements: value), facts, indexing, take)
+            self.takeField(name, unsafe Span(_unsafeElements: value), facts, isAdded: isAdded, take)
         } else {
-            self.takeField(name, source, facts, indexing, take)
+            self.takeField(name, source, facts, isAdded: isAdded, take)
         }
         return true
     }
 
     @inline(__always)
     private func takeField(
-        _ name: Span<UInt8>, _ value: Span<UInt8>, _ facts: HTTP2FieldFacts, _ indexing: Indexing,
+        _ name: Span<UInt8>, _ value: Span<UInt8>, _ facts: HTTP2FieldFacts, isAdded: Bool,
         _ take: (_ name: Span<UInt8>, _ value: Span<UInt8>, HTTP2FieldFacts) -> Void
     ) {
         let facts = facts.withValue(value)
         take(name, value, facts)
-        if case .added = indexing { self.table.insert(name, value, facts) }
+        if isAdded { self.table.insert(name, value, facts) }
     }
 
     /// Where the bytes of a string are (RFC 7541, 5.2); nil if they are not all there.
