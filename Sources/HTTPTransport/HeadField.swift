@@ -14,6 +14,8 @@ package struct HeadField: Sendable, Equatable {
     package internal(set) var isHopByHop: Bool
     /// Whether the line is exactly `name ":" SP value CRLF`, so that it may be copied as it stands.
     package let isCanonical: Bool
+    /// Whether the peer asks, in HTTP/2, that no table of HPACK has it (RFC 7541, 6.2.3).
+    var isNeverIndexed = false
 
     /// The offsets of the name's bytes.
     package var nameRange: Range<Int> {
@@ -30,7 +32,8 @@ package struct HeadField: Sendable, Equatable {
         HeadField(
             nameStart: self.nameStart + offset, valueStart: self.valueStart + offset,
             nameLength: self.nameLength, valueLength: self.valueLength, name: self.name,
-            isHopByHop: self.isHopByHop, isCanonical: self.isCanonical)
+            isHopByHop: self.isHopByHop, isCanonical: self.isCanonical,
+            isNeverIndexed: self.isNeverIndexed)
     }
 
     /// The offset after the CRLF of a canonical line.

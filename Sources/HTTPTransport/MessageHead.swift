@@ -163,7 +163,9 @@ extension MessageHead {
     }
 
     /// Adds a field whose name is `known` to be what it is; neither is longer than 65,535 bytes.
-    func append(name: Span<UInt8>, value: Span<UInt8>, as known: FieldName) {
+    func append(
+        name: Span<UInt8>, value: Span<UInt8>, as known: FieldName, isNeverIndexed: Bool = false
+    ) {
         let start = self.bytes.writerIndex
         self.bytes.write(atMost: name.count &+ value.count &+ 4) { output in
             output.append(name)
@@ -175,7 +177,8 @@ extension MessageHead {
             HeadField(
                 nameStart: UInt32(start), valueStart: UInt32(start + name.count + 2),
                 nameLength: UInt16(name.count), valueLength: UInt16(value.count),
-                name: known, isHopByHop: false, isCanonical: true))
+                name: known, isHopByHop: false, isCanonical: true,
+                isNeverIndexed: isNeverIndexed))
     }
 
     /// Sets path and query of a request that has no request line, as HTTP/2's `:path`.

@@ -217,6 +217,35 @@ struct HPACKTests {
         }
     }
 
+    @Test("what a peer wants in no table is in none behind us")
+    func neverIndexed() throws {
+        let decoder = HPACKDecoder(shared: HPACKShared())
+        var reader = HTTP2HeadReader(limits: HTTPLimits(), isEncrypted: true)
+        let head = MessageHead()
+        reader.reset()
+        decoder.beginBlock()
+        // `x: y` never to be indexed, `a: b` not to be, and `c: d` to be.
+        let block: [UInt8] = [
+            0x10, 1, 0x78, 1, 0x79, 0, 1, 0x61, 1, 0x62, 0x40, 1, 0x63, 1, 0x64,
+        ]
+        let count = try decoder.decode(block.span) { name, value, facts in
+            _ = reader.receive(name, value, facts, into: head, kind: .response)
+        }
+        #expect(count == block.count && head.fields.count == 3)
+        head.status = 200
+        let encoder = HPACKEncoder(shared: HPACKShared())
+        let inflater = NGHTTP2.Inflater()
+        for _ in 0..<2 {
+            var output = ByteBuffer()
+            output.write(atMost: HPACKEncoder.blockBytes(head)) {
+                encoder.appendResponse(head, contentLength: nil, to: &$0)
+            }
+            #expect(
+                try inflater.lines(Array(output.readableBytesView))
+                    == [":status: 200", "!x: y", "a: b", "c: d"])
+        }
+    }
+
     @Test("names leave in lower case; an id's is spelled once, its values never fill the table")
     func ids() throws {
         let encoder = HPACKEncoder(shared: HPACKShared())

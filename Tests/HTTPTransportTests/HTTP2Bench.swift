@@ -159,6 +159,8 @@ final class StreamClient: ResponseReceiver, @unchecked Sendable {
     private(set) var received = 0
     private(set) var isComplete = false
     private(set) var failure: String?
+    /// Whether the request might be made again, when it failed.
+    private(set) var wasStale = false
     private let path: String
     private let body: [Int]
     private let endsRequest: Bool
@@ -193,6 +195,9 @@ final class StreamClient: ResponseReceiver, @unchecked Sendable {
     func receiveResponseBody(_ bytes: ByteBuffer) { self.received += bytes.readableBytes }
     func receiveResponseEnd(trailers: MessageHead?) { self.isComplete = true }
     func responseReadComplete() {}
-    func responseFailed(_ error: StreamError) { self.failure = "\(error)" }
+    func responseFailed(_ error: StreamError) {
+        self.failure = "\(error)"
+        self.wasStale = self.stream?.mayBeStale ?? false
+    }
     func requestWritabilityChanged(isWritable: Bool) {}
 }

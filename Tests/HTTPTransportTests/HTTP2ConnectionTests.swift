@@ -181,6 +181,53 @@ struct HTTP2ConnectionTests {
         #expect(body.count == 0)
     }
 
+    @Test(
+        "a body that is never all gone gives back the memory of what has left",
+        arguments: [1024, 5000])
+    func streamBodyMemory(size: Int) {
+        var body = StreamBody()
+        let piece = ByteBuffer(repeating: 0x61, count: size)
+        for _ in 0..<12 { body.append(piece) }
+        for _ in 0..<2000 {
+            body.append(piece)
+            var output = ByteBuffer()
+            body.move(size, to: &output)
+        }
+        let held = body.pieces.reduce(body.first.capacity) { $0 + $1.capacity }
+        #expect(held < 4 * body.count)
+    }
+
+    @Test("who waits for a fresh connection keeps nobody from the one there is")
+    func freshIsWaitedForAlone() async throws {
+        let bench = try await HTTP2Bench()
+        let first = StreamClient("/echo", body: [5])
+        try await Self.ask(bench, [first])
+        #expect(try await bench.wait { _ in first.isComplete })
+        let fresh = StreamClient("/echo", body: [6])
+        let next = StreamClient("/echo", body: [7])
+        let isServed = try await bench.run { state in
+            state.pool?.acquire(for: fresh, isFreshWanted: true)
+            state.pool?.acquire(for: next)
+            return next.stream != nil && fresh.stream == nil
+        }
+        #expect(isServed)
+        #expect(try await bench.wait { _ in fresh.isComplete && next.isComplete })
+        #expect(try await bench.run { $0.pool?.opened } == 2)
+        try await bench.stop()
+    }
+
+    @Test("a stream that is reset twice over is remembered once")
+    func recentResets() {
+        var resets = RecentResets()
+        for id in Int32(1)...128 {
+            resets.insert(id)
+            resets.insert(id)
+        }
+        #expect((Int32(1)...128).allSatisfy { resets.contains($0) })
+        resets.insert(129)
+        #expect(!resets.contains(1) && resets.contains(129))
+    }
+
     @Test("the bucket of glitches empties, warns before, and fills again")
     func glitches() {
         let start = NIODeadline.uptimeNanoseconds(1_000_000_000)

@@ -43,11 +43,11 @@ struct HTTP2PaceTests {
         }
 
         /// Opens the next stream.
-        func request(_ path: String, flags: UInt8) throws {
+        func request(_ path: String, method: String = "POST", flags: UInt8) throws {
             let id = self.streams * 2 + 1
             self.streams += 1
             let fields = [
-                (":method", "POST"), (":scheme", "https"), (":authority", "h"), (":path", path),
+                (":method", method), (":scheme", "https"), (":authority", "h"), (":path", path),
             ]
             var block: [UInt8] = []
             for (name, value) in fields {
@@ -110,6 +110,60 @@ struct HTTP2PaceTests {
         #expect(try !bench.written().contains(7))
         for _ in 0..<200 { try bench.send(ping) }
         #expect(try bench.written().contains(7))
+        bench.stop()
+    }
+
+    @Test("an answer that ended with its head is not cut, unless its request goes on")
+    func cutAfterTheEnd() throws {
+        for (flags, frames) in [(UInt8(5), [UInt8(1)]), (4, [1, 3])] {
+            let bench = try Bench()
+            _ = try bench.written()
+            try bench.request("/hang", flags: flags)
+            let head = MessageHead()
+            head.status = 204
+            bench.receivers[0].stream.sendHead(head, framing: .none)
+            bench.receivers[0].stream.abort()
+            bench.channel.embeddedEventLoop.run()
+            let written = try bench.written()
+            #expect(written == frames)
+            bench.stop()
+        }
+    }
+
+    @Test("a client whose requests make us cut our answers pays for it")
+    func provokedResets() throws {
+        let bench = try Bench()
+        for number in 0..<25 {
+            try bench.request("/hang", method: "GET", flags: 4)
+            let receiver = try #require(bench.receivers.last)
+            let head = MessageHead()
+            head.status = 200
+            receiver.stream.sendHead(head, framing: .length(2))
+            // No GET has a body.
+            try bench.send(Bench.frame(0, 0, UInt8(2 * number + 1), [0x61]))
+            if receiver.failure != nil { receiver.stream.abort() }
+            bench.channel.embeddedEventLoop.run()
+        }
+        #expect(try bench.written().contains(7))
+        bench.stop()
+    }
+
+    @Test("what came of a body that was refused is given back when the answer is out")
+    func refusedBody() throws {
+        let bench = try Bench()
+        _ = try bench.written()
+        try bench.request("/hang", method: "GET", flags: 4)
+        let piece = [UInt8](repeating: 0x61, count: 16_384)
+        for _ in 0..<3 { try bench.send(Bench.frame(0, 0, 1, piece)) }
+        #expect(bench.receivers[0].failure != nil)
+        #expect(try !bench.written().contains(8))
+        let head = MessageHead()
+        head.status = 400
+        bench.receivers[0].stream.sendHead(head, framing: .none)
+        bench.receivers[0].stream.sendEnd()
+        bench.receivers[0].stream.flush()
+        bench.channel.embeddedEventLoop.run()
+        #expect(try bench.written() == [1, 8])
         bench.stop()
     }
 

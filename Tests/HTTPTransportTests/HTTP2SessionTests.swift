@@ -16,12 +16,12 @@ struct HTTP2SessionTests {
         var streams: [Int32: Stream] = [:]
         private var written = ByteBuffer()
 
-        init(isServer: Bool, settings: [UInt8] = []) throws {
+        init(isServer: Bool, settings: [UInt8] = [], headBytes: Int = 65_536) throws {
             self.loop = LoopContext(
                 eventLoop: EmbeddedEventLoop(), tls: try TLSWorkerResources())
             self.session = HTTP2Session(isServer: isServer, loop: self.loop)
             self.session.owner = self
-            self.session.announce(headBytes: 65_536)
+            self.session.announce(headBytes: headBytes)
             self.take(Array((isServer ? "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" : "").utf8))
             self.take(Self.frame(4, 0, 0, settings))
             _ = self.frames()
@@ -169,7 +169,9 @@ struct HTTP2SessionTests {
         arguments: [
             ("DATA padded with more than there is", frame(0, 8, 1, [3, 1, 2]), 1),
             ("HEADERS padded with more than there is", frame(1, 12, 3, [9, 0x82]), 1),
-            ("HEADERS too short for their priority", frame(1, 0x24, 3, [0x82]), 1),
+            ("DATA padded without saying how much", frame(0, 8, 1), 6),
+            ("HEADERS padded without saying how much", frame(1, 12, 3), 6),
+            ("HEADERS too short for their priority", frame(1, 0x24, 3, [0x82]), 6),
             ("HEADERS on stream 0", frame(1, 4, 0, get), 1),
             ("PRIORITY of four bytes", frame(2, 0, 1, [0, 0, 0, 0]), 6),
             ("RST_STREAM of three bytes", frame(3, 0, 1, [0, 0, 0]), 6),
@@ -363,6 +365,38 @@ struct HTTP2SessionTests {
         let updates = owner.frames()
         #expect(updates.contains { $0.type == 8 && $0.stream == 0 })
         #expect(!owner.session.isTerminated)
+    }
+
+    @Test("a stream that closes while it waits for the connection's window is forgotten")
+    func starved() throws {
+        let owner = try Owner(isServer: true)
+        for id in [Int32(1), 3] { owner.take(Self.frame(1, 4, id, Self.get)) }
+        for id in [Int32(1), 3] {
+            let stream = try #require(owner.streams[id])
+            let head = MessageHead()
+            head.status = 200
+            owner.session.submitResponse(stream, head, contentLength: nil, hasBody: true)
+            stream.queue(ByteBuffer(repeating: 0x61, count: 65_535))
+        }
+        #expect(owner.frames().reduce(0) { $0 + ($1.type == 0 ? $1.payload.count : 0) } == 65_535)
+        #expect(owner.session.starved.count == 2)
+        owner.take(Self.frame(3, 0, 3, [0, 0, 0, 8]))
+        #expect(owner.said.last == "3 closed 8")
+        #expect(owner.session.starved.map(\.id) == [1] && owner.session.ready.isEmpty)
+    }
+
+    @Test("a head has as many frames as it takes, and some more")
+    func continuations() throws {
+        for (headBytes, count, isTaken) in [
+            (65_536, 8, true), (65_536, 9, false), (1 << 20, 68, true), (1 << 20, 69, false),
+        ] {
+            let owner = try Owner(isServer: true, headBytes: headBytes)
+            owner.take(Self.frame(1, 0, 1, Self.get))
+            for number in 1...count {
+                owner.take(Self.frame(9, number == count ? 4 : 0, 1, [0, 1, 0x78, 1, 0x79]))
+            }
+            #expect(owner.said == (isTaken ? ["1 head"] : ["1 refused"]))
+        }
     }
 
     @Test("streams beyond the backend's GOAWAY are refused, those before it go on")

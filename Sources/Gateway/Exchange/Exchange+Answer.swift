@@ -88,6 +88,9 @@ extension Exchange {
         self.record.grpcStatus = status.rawValue
         if !self.isAnswerBegun, let request = self.head {
             head.append("content-type", call.contentType, of: request)
+        } else if !self.isAnswerBegun {
+            // Of a bad request nothing is kept.
+            head.append("content-type", call.isWeb ? "application/grpc-web" : "application/grpc")
         }
         head.append("grpc-status", atMost: 2) { $0.append(decimal: status.rawValue) }
         head.append("grpc-message", answer.message)

@@ -37,6 +37,8 @@ package final class HTTP2ClientConnection: ChannelInboundHandler {
     private var lastRead = NIODeadline.now()
     private var pingSent: NIODeadline?
     private var hasSettings = false
+    /// Whether the backend has answered a request.
+    private var hasAnswered = false
     /// When the backend's certificate runs out.
     private var end = NIODeadline.distantFuture
     /// Streams leased so far.
@@ -60,11 +62,20 @@ package final class HTTP2ClientConnection: ChannelInboundHandler {
     var activeStreams: Int { self.streams.count }
 
     /// Whether another stream may be opened.
-    var hasRoom: Bool {
-        guard case .open = self.phase, self.session.mayOpenStreams else { return false }
-        // Before the backend's settings came, nobody knows; 100 is the least it should allow.
-        let limit = self.hasSettings ? self.session.peerStreamLimit : Self.assumedStreamLimit
-        return self.streams.count < min(limit, Self.maximumStreams)
+    var hasRoom: Bool { self.mayOpenStreams && self.streams.count < self.streamLimit }
+
+    /// Whether the backend takes no stream for now, and will say when it does (RFC 9113 6.5.2).
+    var isHeldBack: Bool { self.mayOpenStreams && self.streamLimit == 0 }
+
+    private var mayOpenStreams: Bool {
+        guard case .open = self.phase else { return false }
+        return self.session.mayOpenStreams
+    }
+
+    /// Before this connection's settings came, the backend's last ones on another are the best guess.
+    private var streamLimit: Int {
+        self.hasSettings
+            ? min(self.session.peerStreamLimit, Self.maximumStreams) : self.pool.streamLimit
     }
 
     /// Gives `receiver` a stream.
@@ -75,7 +86,7 @@ package final class HTTP2ClientConnection: ChannelInboundHandler {
         stream.place = self.streams.count
         self.streams.append(stream)
         self.requests += 1
-        stream.lease(to: receiver, isFirst: self.requests == 1)
+        stream.lease(to: receiver, isConnectionUsed: self.hasAnswered)
         receiver.connectionReady(stream)
         if self.requests >= self.pool.limits.requestsPerConnection { self.retire() }
     }
@@ -103,7 +114,7 @@ package final class HTTP2ClientConnection: ChannelInboundHandler {
             self.idleSince = self.lastRead
             if case .closing = self.phase { self.output.schedule() }
         }
-        self.pool.streamReleased(self)
+        self.pool.streamReleased()
     }
 
     /// Opens no further streams: what the backend sends is not to be trusted.
@@ -124,8 +135,6 @@ package final class HTTP2ClientConnection: ChannelInboundHandler {
         return (try? pipeline?.handler(type: TLSHandler.self))?.session
     }
 
-    /// RFC 9113 6.5.2 recommends no less.
-    private static let assumedStreamLimit = 100
     /// 1,000: HTTP/1.1 would be as many connections.
     private static let maximumStreams = 1000
     private static let maximumSpare = 128
@@ -252,6 +261,7 @@ extension HTTP2ClientConnection {
         case .open, .closing: break
         }
         self.phase = .closed
+        let isBroken = self.session.isTerminated
         self.session.abandon()
         self.timer.invalidate()
         // Out of the pool first: who asks again must not get this one.
@@ -260,8 +270,7 @@ extension HTTP2ClientConnection {
         self.streams = []
         self.touched = []
         for stream in streams {
-            stream.connection = nil
-            stream.closed(error)
+            stream.connectionEnded(error, isBroken: isBroken)
         }
         for stream in self.spare { stream.connection = nil }
         self.spare = []
@@ -291,9 +300,10 @@ extension HTTP2ClientConnection: HTTP2SessionOwner {
         switch frame.type {
         case .settings where !frame.isAcknowledgement:
             self.hasSettings = true
-            self.pool.streamReleased(self)
+            self.pool.limitChanged(self, to: self.streamLimit)
         case .goAway:
             self.retire()
+        case .headers: self.hasAnswered = true
         default: break
         }
     }

@@ -32,7 +32,9 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
     private var trailerHead: MessageHead?
     private var isMalformed = false
     private var hasResponseBytes = false
-    private var isFirstOfConnection = false
+    private var isConnectionUsed = false
+    /// Whether the connection is over, and not for what the backend sent.
+    private var hasLostConnection = false
     private let limits: HTTPLimits
     private var receivedBytes = 0
     /// What content-length said of a body that may be there; nil if nothing.
@@ -45,13 +47,16 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
     }
 
     /// Gives the stream to one exchange.
-    func lease(to receiver: any ResponseReceiver, isFirst: Bool) {
+    ///
+    /// `isConnectionUsed` says whether the backend has answered another one.
+    func lease(to receiver: any ResponseReceiver, isConnectionUsed: Bool) {
         self.receiver = receiver
         self.reading = .head
         self.writing = .head
         self.isMalformed = false
         self.hasResponseBytes = false
-        self.isFirstOfConnection = isFirst
+        self.isConnectionUsed = isConnectionUsed
+        self.hasLostConnection = false
         self.receivedBytes = 0
         self.announcedBytes = nil
     }
@@ -65,6 +70,13 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
         receiver?.responseFailed(self.isMalformed ? .malformed(.malformedField) : error)
     }
 
+    /// The connection is gone; `isBroken` where the backend broke HTTP/2.
+    func connectionEnded(_ error: StreamError, isBroken: Bool) {
+        self.connection = nil
+        self.hasLostConnection = !isBroken
+        self.closed(error)
+    }
+
     func readComplete() {
         self.isTouched = false
         self.receiver?.responseReadComplete()
@@ -74,6 +86,7 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
 
     override func beginFields() {
         super.beginFields()
+        self.hasResponseBytes = true
         switch self.reading {
         case .abandoned: break
         case .head: self.head.reset()
@@ -100,7 +113,6 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
     }
 
     override func fieldsEnded(endsStream: Bool) {
-        self.hasResponseBytes = true
         if case .abandoned = self.reading { return }
         guard case .head = self.reading else {
             // Trailers are the end (RFC 9113 8.1).
@@ -250,8 +262,10 @@ package final class HTTP2ClientStream: HTTP2Stream, ClientStream {
     /// Whether little of the request waits to leave.
     package var isWritable: Bool { self.hasRoom }
 
-    /// Whether the connection was used before and nothing of this response came.
-    package var mayBeStale: Bool { !self.isFirstOfConnection && !self.hasResponseBytes }
+    /// Whether the connection was used before, and ended before anything of this response came.
+    package var mayBeStale: Bool {
+        self.isConnectionUsed && self.hasLostConnection && !self.hasResponseBytes
+    }
 
     /// What TLS agreed on.
     package var tlsSession: TLSSessionInfo? { self.connection?.tlsSession }

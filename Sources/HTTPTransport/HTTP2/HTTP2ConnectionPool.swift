@@ -10,15 +10,17 @@ package final class HTTP2ConnectionPool: StreamPool {
     private let httpLimits: HTTPLimits
     let limits: PoolLimits
     private var connections: [HTTP2ClientConnection] = []
-    private var waiting = CircularBuffer<Waiting>()
+    /// Those whom any connection will do.
+    private var waiting = CircularBuffer<any ResponseReceiver>()
+    /// Those for whom only a connection that is still to be opened will do.
+    private var waitingForFresh = CircularBuffer<any ResponseReceiver>()
     private var isClosed = false
     private var isServing = false
-
-    private struct Waiting {
-        let receiver: any ResponseReceiver
-        /// Whether only a connection that is still to be opened will do.
-        let isFreshWanted: Bool
-    }
+    /// How many streams a new connection will take, as far as is known.
+    ///
+    /// What the backend said last, on any of them; before it said anything, the least it should allow
+    /// (RFC 9113 6.5.2).
+    private(set) var streamLimit = 100
 
     /// Connections open, in use or idle.
     package var open: Int { self.connections.count }
@@ -61,19 +63,22 @@ package final class HTTP2ConnectionPool: StreamPool {
             connection.lease(to: receiver)
             return
         }
-        guard self.waiting.count < self.limits.waiting else {
+        guard self.waiting.count + self.waitingForFresh.count < self.limits.waiting else {
             receiver.connectionFailed(.exhausted)
             return
         }
-        let mayOpen = self.open + self.connecting < self.limits.connections
-        self.waiting.append(
-            Waiting(receiver: receiver, isFreshWanted: isFreshWanted && mayOpen))
+        if isFreshWanted, self.open + self.connecting < self.limits.connections {
+            self.waitingForFresh.append(receiver)
+        } else {
+            self.waiting.append(receiver)
+        }
         self.connectIfWanted()
     }
 
     /// Takes back the place of a receiver that waits no longer.
     package func forget(_ receiver: any ResponseReceiver) {
-        self.waiting.removeAll { $0.receiver === receiver }
+        self.waiting.removeAll { $0 === receiver }
+        self.waitingForFresh.removeAll { $0 === receiver }
     }
 
     /// Lets connections end with their streams.
@@ -83,10 +88,25 @@ package final class HTTP2ConnectionPool: StreamPool {
         self.connectIfWanted()
     }
 
-    /// A connection has room again, perhaps.
-    func streamReleased(_ connection: HTTP2ClientConnection) {
-        guard !self.waiting.isEmpty, !self.isServing else { return }
-        self.serve(connection, isNew: false)
+    /// A connection has room again, perhaps: gives streams to those who wait, while there are any.
+    func streamReleased() {
+        guard !self.isServing else { return }
+        self.isServing = true
+        while let next = self.waiting.first,
+            let connection = self.connections.first(where: \.hasRoom)
+        {
+            self.waiting.removeFirst()
+            connection.lease(to: next)
+        }
+        self.isServing = false
+    }
+
+    /// The backend said how many streams it takes at once on a connection.
+    func limitChanged(_ connection: HTTP2ClientConnection, to limit: Int) {
+        self.streamLimit = limit
+        if connection.requests == 0 { self.serveFresh(connection) }
+        self.streamReleased()
+        self.connectIfWanted()
     }
 
     func connectionClosed(_ connection: HTTP2ClientConnection) {
@@ -100,31 +120,38 @@ package final class HTTP2ConnectionPool: StreamPool {
         case .success(let connection):
             self.opened += 1
             self.connections.append(connection)
-            self.serve(connection, isNew: true)
+            self.serveFresh(connection)
+            self.streamReleased()
             if self.isClosed { connection.retire() }
-            self.connectIfWanted()
         case .failure(let error):
             self.failures += 1
-            // Who waits, waits for this one; but for those whom an open connection will serve.
-            let failed = self.connecting == 0 && self.open == 0 ? self.waiting.count : 1
-            for _ in 0..<failed { self.waiting.popFirst()?.receiver.connectionFailed(error) }
-            self.connectIfWanted()
+            self.fail(error)
+        }
+        self.connectIfWanted()
+    }
+
+    private func serveFresh(_ connection: HTTP2ClientConnection) {
+        while connection.hasRoom, let next = self.waitingForFresh.popFirst() {
+            connection.lease(to: next)
         }
     }
 
-    private func serve(_ connection: HTTP2ClientConnection, isNew: Bool) {
-        self.isServing = true
-        while connection.hasRoom, let next = self.waiting.first, isNew || !next.isFreshWanted {
-            self.waiting.removeFirst()
-            connection.lease(to: next.receiver)
+    /// Tells those who waited for a connection that could not be opened.
+    private func fail(_ error: StreamError) {
+        let isLast = self.connecting == 0 && self.open == 0
+        // One of them, where others or an open connection may serve the rest.
+        for _ in 0..<(isLast ? self.waiting.count + self.waitingForFresh.count : 1) {
+            let next = self.waitingForFresh.popFirst() ?? self.waiting.popFirst()
+            next?.connectionFailed(error)
         }
-        self.isServing = false
     }
 
     /// Opens a connection if exchanges wait and none is being opened that will have room for them.
     private func connectIfWanted() {
-        guard self.waiting.count > self.connecting * Self.streamsExpected,
-            self.open + self.connecting < self.limits.connections
+        let wanted = self.waiting.count + self.waitingForFresh.count
+        guard wanted > self.connecting * max(self.streamLimit, 1),
+            self.open + self.connecting < self.limits.connections,
+            !self.connections.contains(where: \.isHeldBack)
         else { return }
         let connection = HTTP2ClientConnection(
             loop: self.connector.loop, limits: self.httpLimits, pool: self,
@@ -134,7 +161,4 @@ package final class HTTP2ConnectionPool: StreamPool {
             connection.openingFailed(.unreachable("\(error)"))
         }
     }
-
-    /// 100 streams that a new connection will take, most likely.
-    private static let streamsExpected = 100
 }

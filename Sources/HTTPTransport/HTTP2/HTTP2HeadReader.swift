@@ -194,7 +194,7 @@ struct HTTP2HeadReader {
         guard name.count <= UInt16.max, value.count <= UInt16.max else {
             return self.refuse(.fieldsTooLarge)
         }
-        head.append(name: name, value: value, as: known)
+        head.append(name: name, value: value, as: known, isNeverIndexed: facts.isNeverIndexed)
         if isHost { return self.noteHost(value, in: head) }
         if known != .other {
             self.note(known, value, in: head, kind: kind)

@@ -65,7 +65,7 @@ extension HPACKEncoder {
             if field.isHopByHop || excluded.contains(field.name) { continue }
             let text = bytes.extracting(field.nameRange)
             let value = bytes.extracting(field.valueRange)
-            let isSecret = Self.secrets.contains(field.name)
+            let isSecret = Self.secrets.contains(field.name) || field.isNeverIndexed
             // A secret has the class of `authorization` and any name (MessageHead.appendSecret).
             if self.exactNames.contains(field.name),
                 field.name != .authorization

@@ -38,6 +38,8 @@ package final class HTTP2ServerConnection: ChannelInboundHandler, ServerConnecti
     /// Streams to which something came in the present read.
     var touched: [HTTP2ServerStream] = []
     private var highestStreamID: Int32 = 0
+    /// Whether the client has left numbers of streams out.
+    private var hasSkippedStreams = false
     private var resets = RecentResets()
     private var glitches: GlitchBucket
     private var settingsFrames = 0
@@ -257,10 +259,14 @@ extension HTTP2ServerConnection: HTTP2SessionOwner {
         guard streamID <= self.highestStreamID, streamID & 1 == 1,
             !self.session.isOpen(streamID), !self.resets.contains(streamID)
         else { return }
-        self.session.terminate(code: HTTP2ErrorCode.streamClosed)
+        // Of numbers that were left out nobody remembers which; no client of good will leaves any.
+        self.session.terminate(
+            code: self.hasSkippedStreams
+                ? HTTP2ErrorCode.protocolError : HTTP2ErrorCode.streamClosed)
     }
 
     func openStream(_ id: Int32) -> HTTP2Stream? {
+        if id > 1, id - self.highestStreamID > 2 { self.hasSkippedStreams = true }
         self.highestStreamID = id
         guard self.streams.count < HTTP2Settings.concurrentStreams else {
             self.headBegan = nil
@@ -437,6 +443,8 @@ struct RecentResets {
     private var next = 0
 
     mutating func insert(_ id: Int32) {
+        // One that is refused comes twice: as it is opened, and when RST_STREAM has left.
+        if self.contains(id) { return }
         if self.ids.count < Self.capacity {
             self.ids.append(id)
         } else {

@@ -127,12 +127,15 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
         let count = bytes.readableBytes
         self.requestBodyBytes += count
         if case .complete = self.writing { return self.discard(count) }
-        guard case .body = self.reading else { return }
+        guard case .body = self.reading else { return self.keepFromWindow(count) }
         if let announcedBytes, self.requestBodyBytes > announcedBytes { return self.breakOff() }
         self.continuePending = false
         let isWithoutBody = self.head.method == .get || self.head.method == .head
         guard !isWithoutBody, self.requestBodyBytes <= self.limits.bodyBytes else {
             self.reading = .refused
+            self.keepFromWindow(count)
+            // An answer that has begun is cut, by what the client did.
+            if self.writing != .head { self.connection?.charge(.brokenStream, for: self) }
             self.receiver?.requestFailed(
                 .malformed(isWithoutBody ? .unexpectedBody : .bodyTooLarge))
             return
@@ -183,6 +186,12 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
         } else {
             self.session.reset(self.id, code: HTTP2ErrorCode.none)
         }
+    }
+
+    /// Gives what nobody wants of a body back to its window once the answer is out.
+    private func keepFromWindow(_ count: Int) {
+        _ = self.pauseReading(true)
+        self.passedOn(count)
     }
 
     override func mayContinueSending() {
@@ -257,11 +266,12 @@ package final class HTTP2ServerStream: HTTP2Stream, ServerStream {
     /// Lets everything leave at the end of the turn.
     package func flush() { self.connection?.output.schedule() }
 
-    /// Resets the stream.
+    /// Resets the stream; not one that ends with its head, for nothing of it can be cut any more.
     package func abort() {
+        let isOver = self.isPeerDone && self.writing == .bodiless
         self.writing = .complete
         guard self.id != 0 else { return }
-        self.session.reset(self.id, code: HTTP2ErrorCode.internalError)
+        if !isOver { self.session.reset(self.id, code: HTTP2ErrorCode.internalError) }
         self.flush()
     }
 

@@ -229,8 +229,8 @@ extension HTTP2Session {
 
     private func receivePaddedData(_ frame: HTTP2FrameHeader, _ payload: ByteBuffer) {
         var payload = payload
-        guard Self.removePadding(of: frame, from: &payload) else {
-            return self.fail(HTTP2ErrorCode.protocolError, frame)
+        if let code = Self.removePadding(of: frame, from: &payload) {
+            return self.fail(code, frame)
         }
         guard self.takeWindow(frame) else {
             // It has been read already.
@@ -267,26 +267,31 @@ extension HTTP2Session {
         self.close(stream, id, code: HTTP2ErrorCode.none)
     }
 
-    /// Takes the padding off a payload (RFC 9113 6.1); false if there is less than it says.
+    /// Takes the padding off a payload (RFC 9113 6.1); the error of one that has less than it says.
     private static func removePadding(
         of frame: HTTP2FrameHeader, from payload: inout ByteBuffer
-    ) -> Bool {
-        guard frame.isPadded else { return true }
-        guard let padding = payload.readInteger(as: UInt8.self),
-            let rest = payload.readSlice(length: payload.readableBytes - Int(padding))
-        else { return false }
+    ) -> UInt32? {
+        guard frame.isPadded else { return nil }
+        guard let padding = payload.readInteger(as: UInt8.self) else {
+            return HTTP2ErrorCode.frameSizeError
+        }
+        guard let rest = payload.readSlice(length: payload.readableBytes - Int(padding)) else {
+            return HTTP2ErrorCode.protocolError
+        }
         payload = rest
-        return true
+        return nil
     }
 
     // MARK: - HEADERS
 
     private func receiveHeaders(_ frame: HTTP2FrameHeader, _ payload: ByteBuffer) {
         var payload = payload
-        guard Self.removePadding(of: frame, from: &payload),
-            !frame.hasPriority || payload.readableBytes >= Self.priorityBytes
-        else { return self.fail(HTTP2ErrorCode.protocolError, frame) }
-        if frame.hasPriority { payload.moveReaderIndex(forwardBy: Self.priorityBytes) }
+        if let code = Self.removePadding(of: frame, from: &payload) {
+            return self.fail(code, frame)
+        }
+        if frame.hasPriority, payload.readSlice(length: Self.priorityBytes) == nil {
+            return self.fail(HTTP2ErrorCode.frameSizeError, frame)
+        }
         if let code = self.beginHead(frame) { return self.fail(code, frame) }
         guard self.hasOwner, !self.isTerminated else { return }
         self.decoder.beginBlock()
@@ -325,7 +330,7 @@ extension HTTP2Session {
 
     private func receiveContinuation(_ frame: HTTP2FrameHeader, _ payload: ByteBuffer) {
         self.block?.continuations += 1
-        guard self.block?.continuations ?? 0 <= Self.maximumContinuations else {
+        guard self.block?.continuations ?? 0 <= self.maximumContinuations else {
             return self.fail(HTTP2ErrorCode.enhanceYourCalm, frame)
         }
         self.receiveBlock(payload, isLast: frame.endsHeaders)
@@ -396,6 +401,4 @@ extension HTTP2Session {
 
     /// Of the five bytes of a stream's priority in HEADERS.
     private static let priorityBytes = 5
-    /// 8 frames after HEADERS: a head as long as it may be takes four.
-    private static let maximumContinuations = 8
 }

@@ -100,7 +100,12 @@ extension HTTP2Session {
     /// Forgets a stream, and tells its owner.
     func close(_ stream: HTTP2Stream, _ id: Int32, code: UInt32) {
         self.streams.remove(id)
-        stream.isReady = false
+        if stream.isReady {
+            // Out of the queues, which would keep it, and give its next stream two turns.
+            stream.isReady = false
+            self.ready.removeAll { $0 === stream }
+            self.starved.removeAll { $0 === stream }
+        }
         if let object = unsafe self.block?.stream?.toOpaque(),
             unsafe object == Unmanaged.passUnretained(stream).toOpaque()
         {

@@ -93,6 +93,8 @@ protocol HTTP2SessionOwner: AnyObject {
     var partial = ByteBuffer()
     /// Set between HEADERS and the end of its block.
     var block: Block?
+    /// How many frames may follow HEADERS: as many as the longest head takes, and some.
+    private(set) var maximumContinuations = 0
     /// The beginning of a field whose rest is in the next CONTINUATION.
     var partialField = ByteBuffer()
     var hasPeerSettings = false
@@ -144,6 +146,9 @@ protocol HTTP2SessionOwner: AnyObject {
         self.reading = isServer ? .preface(0) : .header
     }
 
+    /// 4 frames more than a head takes whose frames are full.
+    private static let spareContinuations = 4
+
     /// Calls nobody any more, and lets go of the streams, which hold the session in turn.
     func abandon() {
         self.owner = nil
@@ -162,6 +167,7 @@ protocol HTTP2SessionOwner: AnyObject {
     /// `headBytes` is how long a head may be as HPACK counts it, 32 bytes added to each field (RFC 9113
     /// 6.5.2).
     func announce(headBytes: Int) {
+        self.maximumContinuations = Self.spareContinuations + headBytes / Self.maximumFrame
         var settings: [(id: UInt16, value: Int)] = [
             (1, HPACK.tableBytes), (4, HTTP2Settings.streamWindow), (6, headBytes),
         ]

@@ -3,11 +3,12 @@ internal import NIOCore
 /// What of a body waits to leave in DATA frames.
 ///
 /// Small pieces are copied, so that they do not hold on to the buffer they were read into, which all
-/// connections of a loop share; large ones are kept as they are.
+/// connections of a loop share; large ones are kept as they are. A buffer of copies is filled once
+/// and freed when it is empty: one that is always written to and never empty would grow for ever.
 struct StreamBody {
     /// Copied bytes; these leave before ``pieces``.
-    private var first = ByteBuffer()
-    private var pieces = CircularBuffer<ByteBuffer>(initialCapacity: 2)
+    private(set) var first = ByteBuffer()
+    private(set) var pieces = CircularBuffer<ByteBuffer>(initialCapacity: 2)
     /// Whether the last piece is a copy of ours, to which more can be added.
     private var isLastOurs = false
     /// How many bytes wait.
@@ -20,9 +21,11 @@ struct StreamBody {
         if added >= Self.copiedBytes {
             self.pieces.append(bytes)
             self.isLastOurs = false
-        } else if self.pieces.isEmpty {
+        } else if self.pieces.isEmpty, self.first.writerIndex + added <= Self.copiedBytes {
             self.first.writeImmutableBuffer(bytes)
-        } else if self.isLastOurs {
+        } else if self.isLastOurs, let last = self.pieces.last,
+            last.writerIndex + added <= Self.copiedBytes
+        {
             self.pieces[offset: self.pieces.count - 1].writeImmutableBuffer(bytes)
         } else {
             var copy = ByteBufferAllocator().buffer(capacity: Self.copiedBytes)

@@ -224,6 +224,9 @@ struct RefusedStream: CustomTestStringConvertible, Sendable {
         Self(129, "HEADERS after RST_STREAM", .goAway([5])) {
             RawFrame.headers($0, endsStream: false) + RawFrame.reset(1) + RawFrame.headers($0)
         },
+        Self(129, "HEADERS on a number that was left out", .goAway([1])) {
+            RawFrame.headers($0, stream: 5) + RawFrame.headers($0, stream: 3)
+        },
         Self(132, "CONTINUATION nine times", .goAway([1, 11])) { fields in
             RawFrame.headers(fields, endsHeaders: false)
                 + (0..<9).flatMap { _ in RawFrame(type: 9, stream: 1, payload: [0x88]).bytes }

@@ -78,18 +78,21 @@ struct GRPCTests {
     }
 
     @Test(
-        "a message over the limit is RESOURCE_EXHAUSTED, and a path without an endpoint UNIMPLEMENTED"
+        "a message over the limit is RESOURCE_EXHAUSTED, a path without an endpoint UNIMPLEMENTED, a head with a bad field INTERNAL"
     )
     func refused() async throws {
         let setup = StageSetup(
             limits: "{body_bytes: 5}", endpointLines: "    path_prefix: /test.Echo\n")
         let stage = try await Stage.start(setup)
         do {
-            for (path, message, status) in [
-                ("test.Echo/Unary", "\0\0\0\0\u{1}a", 8), ("test.Other/Unary", "\0\0\0\0\0", 12),
+            for (path, message, field, status) in [
+                ("test.Echo/Unary", "\0\0\0\0\u{1}a", "x: y", 8),
+                ("test.Other/Unary", "\0\0\0\0\0", "x: y", 12),
+                ("test.Echo/Unary", "\0\0\0\0\0", "bad_name: x", 13),
             ] {
                 let outcome = try await Self.call(
-                    stage, path, stage.materials.write("message", message))
+                    stage, path, stage.materials.write("message", message), field: field)
+                #expect(outcome.output.contains("content-type: application/grpc"))
                 #expect(outcome.output.contains("HTTP/2 200"))
                 #expect(outcome.output.contains("grpc-status: \(status)\r\n"), "\(outcome.output)")
             }
@@ -103,14 +106,14 @@ struct GRPCTests {
 
     /// A call by curl, which shows what came.
     private static func call(
-        _ stage: Stage, _ path: String, _ message: String
+        _ stage: Stage, _ path: String, _ message: String, field: String = "te: trailers"
     ) async throws -> GatewayProcess.Outcome {
         try await Command.run(
             "/usr/bin/curl",
             [
                 "--silent", "--http2", "--cacert", stage.materials.root, "--dump-header",
                 "-", "--header", "Authorization: Bearer \(stage.key)", "--header",
-                "content-type: application/grpc+proto", "--header", "te: trailers",
+                "content-type: application/grpc+proto", "--header", field,
                 "--header", "grpc-timeout: 300m", "--data-binary", "@\(message)",
                 "https://localhost:\(stage.port)/\(path)",
             ])

@@ -104,6 +104,16 @@ struct HTTP2BackendTests {
         #expect(again.statuses == [502] && again.connections == 2)
     }
 
+    @Test("a backend that takes no streams for now is waited for, on the connection there is")
+    func heldBack() async throws {
+        // SETTINGS_MAX_CONCURRENT_STREAMS of nothing; the first request was on its way.
+        let (statuses, connections) = try await Self.statuses(count: 3) { _ in
+            .send(Self.frame(4, 0, stream: 0, "\0\u{3}\0\0\0\0"))
+        }
+        #expect(statuses == [408, 408, 408])
+        #expect(connections == 1)
+    }
+
     @Test(
         "a backend that breaks HTTP/2 is 502, and its connection not used again",
         arguments: [

@@ -17,6 +17,19 @@ final class HPACKDecoder {
         self.shared = shared
     }
 
+    /// What becomes of a literal field (RFC 7541, 6.2).
+    private enum Literal {
+        /// The table gets it.
+        case added
+        case plain
+        /// No table may get it.
+        case neverIndexed
+
+        init(_ first: UInt8) {
+            self = first & 0x40 != 0 ? .added : first & 0x10 != 0 ? .neverIndexed : .plain
+        }
+    }
+
     /// Another block begins.
     func beginBlock() { self.isAtStart = true }
 
@@ -43,11 +56,10 @@ final class HPACKDecoder {
                 guard self.isAtStart, size <= HPACK.tableBytes else { throw .malformed }
                 self.table.setMaximumSize(size)
             } else {
-                let isAdded = first & 0x40 != 0
-                let number = try Self.integer(bytes, &index, prefix: isAdded ? 6 : 4)
+                let literal = Literal(first)
+                let number = try Self.integer(bytes, &index, prefix: literal == .added ? 6 : 4)
                 guard let number,
-                    try self.takeLiteral(
-                        bytes, &index, name: number, isAdded: isAdded, take)
+                    try self.takeLiteral(bytes, &index, name: number, literal, take)
                 else { return start }
                 self.isAtStart = false
             }
@@ -99,56 +111,55 @@ final class HPACKDecoder {
         return unsafe (name, value, entry.note)
     }
 
-    /// Reads a literal field whose name is that of entry `name`, or follows where that is zero; the
-    /// table gets it if `isAdded`.
+    /// Reads a literal field whose name is that of entry `name`, or follows where that is zero.
     ///
     /// - Returns: False if not all of it is there.
     private func takeLiteral(
-        _ bytes: Span<UInt8>, _ index: inout Int, name number: Int, isAdded: Bool,
+        _ bytes: Span<UInt8>, _ index: inout Int, name number: Int, _ literal: Literal,
         _ take: (_ name: Span<UInt8>, _ value: Span<UInt8>, HTTP2FieldFacts) -> Void
     ) throws(Failure) -> Bool {
         if number > 0 {
             let (name, _, facts) = unsafe try self.find(number)
             return try self.takeValue(
-                bytes, &index, name: unsafe Span(_unsafeElements: name), facts, isAdded: isAdded,
-                take)
+                bytes, &index, name: unsafe Span(_unsafeElements: name), facts, literal, take)
         }
         guard let text = try Self.text(bytes, &index) else { return false }
         let source = bytes.extracting(text.range)
         guard text.isHuffman else {
             return try self.takeValue(
-                bytes, &index, name: source, HTTP2FieldFacts(source), isAdded: isAdded, take)
+                bytes, &index, name: source, HTTP2FieldFacts(source), literal, take)
         }
         let name = unsafe try self.decode(source, to: self.shared.name)
         let decoded = unsafe Span(_unsafeElements: name)
         return try self.takeValue(
-            bytes, &index, name: decoded, HTTP2FieldFacts(decoded), isAdded: isAdded, take)
+            bytes, &index, name: decoded, HTTP2FieldFacts(decoded), literal, take)
     }
 
     private func takeValue(
         _ bytes: Span<UInt8>, _ index: inout Int, name: Span<UInt8>, _ facts: HTTP2FieldFacts,
-        isAdded: Bool,
+        _ literal: Literal,
         _ take: (_ name: Span<UInt8>, _ value: Span<UInt8>, HTTP2FieldFacts) -> Void
     ) throws(Failure) -> Bool {
         guard let text = try Self.text(bytes, &index) else { return false }
         let source = bytes.extracting(text.range)
         if text.isHuffman {
             let value = unsafe try self.decode(source, to: self.shared.value)
-            self.takeField(name, unsafe Span(_unsafeElements: value), facts, isAdded: isAdded, take)
+            self.takeField(name, unsafe Span(_unsafeElements: value), facts, literal, take)
         } else {
-            self.takeField(name, source, facts, isAdded: isAdded, take)
+            self.takeField(name, source, facts, literal, take)
         }
         return true
     }
 
     @inline(__always)
     private func takeField(
-        _ name: Span<UInt8>, _ value: Span<UInt8>, _ facts: HTTP2FieldFacts, isAdded: Bool,
+        _ name: Span<UInt8>, _ value: Span<UInt8>, _ facts: HTTP2FieldFacts,
+        _ literal: Literal,
         _ take: (_ name: Span<UInt8>, _ value: Span<UInt8>, HTTP2FieldFacts) -> Void
     ) {
-        let facts = facts.withValue(value)
+        let facts = facts.withValue(value, isNeverIndexed: literal == .neverIndexed)
         take(name, value, facts)
-        if isAdded { self.table.insert(name, value, facts) }
+        if literal == .added { self.table.insert(name, value, facts) }
     }
 
     /// Where the bytes of a string are (RFC 7541, 5.2); nil if they are not all there.

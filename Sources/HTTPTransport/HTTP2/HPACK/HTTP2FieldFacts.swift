@@ -23,6 +23,8 @@ struct HTTP2FieldFacts: BitwiseCopyable {
     let isRequestName: Bool
     /// Whether the bytes of the value are those of a field.
     private(set) var isValueAllowed: Bool
+    /// Whether whoever sent it wants no table to have it, nor one behind us (RFC 7541, 6.2.3).
+    private(set) var isNeverIndexed = false
 
     /// The facts of a name, and of a value if there is one.
     init(_ name: Span<UInt8>, value: Span<UInt8>? = nil) {
@@ -56,9 +58,10 @@ struct HTTP2FieldFacts: BitwiseCopyable {
     }
 
     /// The same for another value.
-    func withValue(_ value: Span<UInt8>) -> Self {
+    func withValue(_ value: Span<UInt8>, isNeverIndexed: Bool) -> Self {
         var facts = self
         facts.isValueAllowed = value.isFieldValue
+        facts.isNeverIndexed = isNeverIndexed
         return facts
     }
 
