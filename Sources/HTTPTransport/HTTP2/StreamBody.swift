@@ -23,8 +23,8 @@ struct StreamBody {
             self.isLastOurs = false
         } else if self.pieces.isEmpty, self.first.writerIndex + added <= Self.copiedBytes {
             self.first.writeImmutableBuffer(bytes)
-        } else if self.isLastOurs, let last = self.pieces.last,
-            last.writerIndex + added <= Self.copiedBytes
+        } else if self.isLastOurs,
+            self.pieces[offset: self.pieces.count - 1].writerIndex + added <= Self.copiedBytes
         {
             self.pieces[offset: self.pieces.count - 1].writeImmutableBuffer(bytes)
         } else {
