@@ -26,6 +26,9 @@ package enum KeyVaultError: Error, Equatable {
         case .revoked, .foreignKey, .notAuthentic: false
         }
     }
+
+    /// Whether the vault says of the key that it may not be used.
+    package var isRevocation: Bool { if case .revoked = self { true } else { false } }
 }
 
 extension KeyVaultError: CustomStringConvertible {

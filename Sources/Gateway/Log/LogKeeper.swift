@@ -177,8 +177,8 @@ final class LogKeeper: Sendable {
                 throw failure
             }
             stream.wrappingKey = key.entry.wrappingKey
-        } catch let error as KeyVaultError where wrapping.isRemote {
-            // One customer's key must not keep the others' endpoints from being served.
+        } catch let error as KeyVaultError where wrapping.isRemote || error.isRevocation {
+            // One endpoint's key must not keep the others' endpoints from being served.
             stream = try self.streamWithoutKey(endpoint, log, wrapping, error)
         } catch let error as SealedLogError {
             throw StartError.environment(
@@ -199,9 +199,16 @@ final class LogKeeper: Sendable {
         _ error: KeyVaultError
     ) throws -> Stream {
         log.adopt(isKeyUsable: false)
+        var metadata: Logger.Metadata = [
+            "endpoint": "\(log.publicName)", "error": "\(error)",
+        ]
+        if !key.isRemote, case .revoked(let state) = error {
+            let verb = state == .deleted ? "rotate" : "enable"
+            metadata["remedy"] = "scoregate keys wrapping \(verb) \(log.publicName)"
+        }
         self.logger.error(
             "the wrapping key cannot be used: nothing of the endpoint is logged until it can",
-            metadata: ["endpoint": "\(log.publicName)", "error": "\(error)"])
+            metadata: metadata)
         let record = try self.store.logStream(
             of: endpoint.name, newID: SystemRandom.bytes(count: LogIdentifier.byteCount),
             now: Int64(SystemClocks.now.unixMilliseconds))

@@ -285,6 +285,75 @@ struct SealedLogCommandTests {
         }
     }
 
+    @Test(
+        "an endpoint whose wrapping key is disabled or gone keeps no gateway from starting",
+        arguments: [
+            (["keys", "wrapping", "disable", "iris"], "enable"),
+            (["logs", "shred", "iris", "--yes"], "rotate"),
+        ])
+    func startWithoutKey(_ command: [String], _ wayOut: String) async throws {
+        var setup = SealedLogStage.setup()
+        setup.endpoints = { backend in
+            ["iris", "rose"].map { name in
+                """
+                  \(name):
+                    hosts: [localhost]
+                    path_prefix: /\(name)
+                    encryption: {on_revoke: \(name == "iris" ? "refuse" : "serve_unlogged")}
+                    traffic: {blue: 100}
+                    deployments:
+                      blue:
+                        backends: ["\(backend)"]
+                        data_collector: {collections: {request: {enabled: true}}}
+
+                """
+            }.joined()
+        }
+        try await SealedLogStage.run(setup) { stage in
+            let key = try await stage.gateway.regenerateKey(endpoint: "rose")
+            #expect(await stage.gateway.end() == 0)
+            for name in ["iris", "rose"] {
+                let done = try await GatewayProcess.run(
+                    command.map { $0 == "iris" ? name : $0 } + [
+                        "--config", stage.materials.path + "/gateway.yaml",
+                    ])
+                #expect(done.code == 0, "\(done.errors)")
+            }
+            let gateway = try await GatewayProcess.start(
+                configuration: stage.materials.path + "/gateway.yaml")
+            do {
+                try await self.serveWithoutKey(stage, gateway, roseKey: key, wayOut)
+            } catch {
+                await gateway.end()
+                throw error
+            }
+            #expect(await gateway.end() == 0)
+            let bodies = try await SealedLogStage.entries(stage).compactMap(\.body)
+            #expect(bodies == ["again"])
+        }
+    }
+
+    private func serveWithoutKey(
+        _ stage: Stage, _ gateway: GatewayProcess, roseKey: String, _ wayOut: String
+    ) async throws {
+        func ask(_ name: String, _ key: String, _ body: String) async throws -> Int {
+            let client = try await RawClient.connect(
+                port: gateway.port, root: stage.materials.root, serverName: "localhost")
+            await client.send(
+                stage.request("POST", "/\(name)/score", body: body)
+                    .replacing(stage.key, with: key))
+            return try await client.answer().status
+        }
+        #expect(
+            gateway.errors.value.contains("scoregate keys wrapping \(wayOut) iris"),
+            "\(gateway.errors.value)")
+        #expect(try await ask("iris", stage.key, "refused") == 503)
+        #expect(try await ask("rose", roseKey, "unlogged") == 200)
+        let done = try await SealedLogStage.command(stage, "keys", "wrapping", wayOut, "iris")
+        #expect(done.code == 0, "\(done.errors)")
+        #expect(try await ask("iris", stage.key, "again") == 200)
+    }
+
     @Test("the reading of a log that cannot be written is logged elsewhere")
     func audit() async throws {
         try await SealedLogStage.run(SealedLogStage.setup()) { stage in
