@@ -220,5 +220,10 @@ enum Schema {
         ALTER TABLE log_stream
         ADD COLUMN is_suspended INTEGER NOT NULL DEFAULT 0 CHECK (is_suspended IN (0, 1));
         """,
+        """
+        -- Why the entries before next_sequence were lost, as the log numbers reasons; 0 is from when there
+        -- was one only, that the wrapping key was revoked.
+        ALTER TABLE log_stream ADD COLUMN loss_reason INTEGER NOT NULL DEFAULT 0;
+        """,
     ]
 }

@@ -13,15 +13,19 @@ package struct LogStreamRecord: Sendable, Equatable {
         package var head: [UInt8]
         /// The number of the next entry, where it is more than the segments tell; otherwise 0.
         package var nextSequence: Int64
+        /// Why the entries before that one were lost, as the log numbers reasons.
+        package var lossReason: Int64
 
         /// The end with these values.
         package init(
-            number: Int64, segmentID: [UInt8], head: [UInt8], nextSequence: Int64 = 0
+            number: Int64, segmentID: [UInt8], head: [UInt8], nextSequence: Int64 = 0,
+            lossReason: Int64 = 0
         ) {
             self.number = number
             self.segmentID = segmentID
             self.head = head
             self.nextSequence = nextSequence
+            self.lossReason = lossReason
         }
     }
 
@@ -87,12 +91,13 @@ extension StateStore {
                 try database.execute(
                     sql: """
                         UPDATE log_stream
-                        SET number = ?1, segment_id = ?2, head = ?3, next_sequence = ?4
-                        WHERE id = ?5 AND (number IS NULL OR number <= ?1)
+                        SET number = ?1, segment_id = ?2, head = ?3, next_sequence = ?4,
+                            loss_reason = ?5
+                        WHERE id = ?6 AND (number IS NULL OR number <= ?1)
                         """,
                     arguments: [
                         end.number, Data(end.segmentID), Data(end.head), end.nextSequence,
-                        Data(streamID),
+                        end.lossReason, Data(streamID),
                     ])
                 for (id, digest) in logKeys {
                     try database.execute(
@@ -211,7 +216,7 @@ extension LogStreamRecord {
             {
                 end = End(
                     number: number, segmentID: [UInt8](segment), head: [UInt8](head),
-                    nextSequence: row["next_sequence"])
+                    nextSequence: row["next_sequence"], lossReason: row["loss_reason"])
             }
             let keys = try Row.fetchAll(
                 database, sql: "SELECT * FROM stream_log_key WHERE stream_id = ?", arguments: [id])

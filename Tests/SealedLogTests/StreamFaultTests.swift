@@ -208,6 +208,58 @@ import Testing
         #expect(lost > 0 && lost + UInt64(entries.count) == 150)
     }
 
+    @Test("A reserve smaller than what waits takes some of it, and the count of the rest")
+    func smallReserve() throws {
+        let files = MemoryFiles()
+        let log = try TestLog(
+            files, .init(largestFrameBytes: 4096, retainedBytes: 100_000), reserveBytes: 50_000)
+        let writer = try log.open()
+        files.capacity = 80_000
+        for _ in 0..<30 {
+            _ = writer.append(log.batch(5, bodyBytes: 1000), now: log.time)
+            _ = writer.synchronize(now: log.time)
+        }
+        writer.close(now: log.time)
+        #expect(writer.failure == nil)
+        let (report, entries) = try log.read()
+        #expect(report.findings == [])
+        #expect(self.losses(report) + entries.count == 150)
+        // Of the reserve itself, besides what was there before.
+        #expect(self.losses(report) > 0 && entries.count > 30)
+    }
+
+    @Test("Where even the count finds no room, the anchor has it, and the next start tells it")
+    func noRoomAtTheEnd() throws {
+        let files = MemoryFiles()
+        let log = try TestLog(files, .init(largestFrameBytes: 4096, retainedBytes: 10_000))
+        let writer = try log.open()
+        files.capacity = 20_000
+        for _ in 0..<10 {
+            _ = writer.append(log.batch(5, bodyBytes: 1000), now: log.time)
+            _ = writer.synchronize(now: log.time)
+        }
+        writer.close(now: log.time)
+        #expect(writer.failure?.isDiskFull == true)
+        let anchor = try #require(writer.takeAnchor())
+        files.capacity = .max
+        let next = try log.open(anchor: anchor)
+        _ = next.append(log.batch(1), now: log.time)
+        next.close(now: log.time)
+        let (report, entries) = try log.read(anchor: next.anchor)
+        #expect(report.findings == [])
+        #expect(self.losses(report) + entries.count == 51)
+        #expect(entries.last?.sequence == 50)
+    }
+
+    /// How many entries a full disk cost, as the gaps tell it.
+    private func losses(_ report: StreamReport) -> Int {
+        report.notes.reduce(0) { sum, note in
+            guard case .gap(_, let gap) = note else { return sum }
+            #expect(gap.reason == .diskFull)
+            return sum + Int(gap.entries)
+        }
+    }
+
     @Test("A log folder that cannot be written is refused at the start")
     func unwritable() throws {
         let files = MemoryFiles()

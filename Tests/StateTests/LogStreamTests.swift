@@ -13,7 +13,8 @@ import Testing
         func end(_ number: Int64, _ byte: UInt8) -> LogStreamRecord.End {
             .init(
                 number: number, segmentID: [UInt8](repeating: byte, count: 16),
-                head: [UInt8](repeating: byte, count: 32), nextSequence: Int64(byte))
+                head: [UInt8](repeating: byte, count: 32), nextSequence: Int64(byte),
+                lossReason: Int64(byte))
         }
         _ = try store.logStream(of: "iris", newID: id, now: 1)
         let key = [[UInt8](repeating: 1, count: 16): [UInt8](repeating: 1, count: 32)]

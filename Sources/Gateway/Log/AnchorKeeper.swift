@@ -35,7 +35,10 @@ final class AnchorKeeper: Sendable {
             try self.store.keep(anchor)
         } catch {
             self.logger.error(
-                "where a stream of the log ends could not be kept: a roll-back would go unnoticed",
+                """
+                where a stream of the log ends could not be kept: a roll-back, or what was lost at its end, \
+                would go unnoticed
+                """,
                 metadata: ["error": "\(error)"])
         }
     }

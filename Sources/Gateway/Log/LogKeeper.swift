@@ -94,6 +94,8 @@ final class LogKeeper: Sendable {
                     keep: { anchors.keep($0) })
             } turned: { writer in
                 writable.look(at: writer)
+            } ended: { losses in
+                writable.tell(losses)
             }
             self.writable = writable
             self.anchors = anchors

@@ -11,6 +11,8 @@ extension LogStreamRecord {
                 segmentID: LogIdentifier(end.segmentID.rawSpan, at: 0),
                 head: ChainHead(end.head.rawSpan, at: 0),
                 nextSequence: UInt64(end.nextSequence),
+                lossReason: UInt8(exactly: end.lossReason).flatMap { .init(rawValue: $0) }
+                    ?? .revoked,
                 logKeys: Self.identified(self.logKeys),
                 nextLogKeys: Self.identified(self.nextLogKeys))
         }
@@ -30,7 +32,8 @@ extension StateStore {
         try self.keepEnd(
             .init(
                 number: Int64(anchor.number), segmentID: anchor.segmentID.bytes,
-                head: anchor.head.bytes, nextSequence: Int64(anchor.nextSequence)),
+                head: anchor.head.bytes, nextSequence: Int64(anchor.nextSequence),
+                lossReason: Int64(anchor.lossReason.rawValue)),
             logKeys: Dictionary(uniqueKeysWithValues: anchor.logKeys.map { ($0.bytes, $1.bytes) }),
             of: anchor.streamID.bytes)
     }

@@ -24,10 +24,12 @@ final class LogThread: Sendable {
     ///   - doorbell: The queue's.
     ///   - make: Makes the writer, on the thread.
     ///   - turned: Called after each turn, with the writer.
+    ///   - ended: Called at the end, with what that cost, by stream.
     /// - Throws: `.file` if there is no thread to be had.
     init(
         _ queue: EntryQueue, _ doorbell: Doorbell, make: @escaping @Sendable () -> LogWriter,
-        turned: @escaping @Sendable (LogWriter) -> Void
+        turned: @escaping @Sendable (LogWriter) -> Void,
+        ended: @escaping @Sendable ([Int: LogWriter.EndLoss]) -> Void
     ) throws(SealedLogError) {
         self.doorbell = doorbell
         self.thread = Mutex(nil)
@@ -49,7 +51,7 @@ final class LogThread: Sendable {
                 doorbell.wait(
                     nanoseconds: writer.isBusy ? min(wait ?? Self.pause, Self.pause) : wait)
             }
-            writer.close(now: SystemClocks.now)
+            ended(writer.close(now: SystemClocks.now))
         }
         self.thread.withLock { $0 = thread }
     }

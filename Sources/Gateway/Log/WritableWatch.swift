@@ -32,4 +32,17 @@ final class WritableWatch: Sendable {
             }
         }
     }
+
+    /// Tells what the end of the streams cost.
+    func tell(_ losses: [Int: LogWriter.EndLoss]) {
+        for log in self.logs.withLock({ $0 }) {
+            guard let loss = losses[log.stream] else { continue }
+            self.logger.error(
+                "entries lost as the log ended",
+                metadata: [
+                    "endpoint": "\(log.publicName)", "entries": "\(loss.entries)",
+                    "told_by": "\(loss.teller.rawValue)",
+                ])
+        }
+    }
 }

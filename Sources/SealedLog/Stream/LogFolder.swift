@@ -19,6 +19,8 @@ package final class LogFolder {
     private let reserveBytes: Int
     /// Whether the reserve is there.
     private(set) var hasReserve = false
+    /// How many bytes of what the reserve gave nobody was promised.
+    private var roomBytes = 0
 
     /// Prepares the folder, which must exist, and sets the reserve aside.
     ///
@@ -52,6 +54,7 @@ package final class LogFolder {
             throw error
         }
         self.hasReserve = true
+        self.roomBytes = 0
     }
 
     /// Gives the reserve back, so that what must still be written has room.
@@ -61,7 +64,16 @@ package final class LogFolder {
         guard self.hasReserve else { return false }
         self.hasReserve = false
         try self.files.remove(self.reservePath)
+        self.roomBytes = self.reserveBytes
         return true
+    }
+
+    /// Gives the reserve back, and says how much of it a stream may take that ends: the half of what is
+    /// left, so that each that comes after has room for its count of losses.
+    func takeRoom() throws(SealedLogError) -> Int {
+        _ = try self.releaseReserve()
+        defer { self.roomBytes -= self.roomBytes / 2 }
+        return self.roomBytes / 2
     }
 
     private var reservePath: String { self.path + "/reserve" }

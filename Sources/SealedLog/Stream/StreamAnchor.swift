@@ -12,15 +12,18 @@ package struct StreamAnchor: Equatable, Sendable {
     /// The log keys so far, each with SHA-256 of its wrapped form.
     package var logKeys: [LogIdentifier: ChainHead]
     /// The number the next entry has at least: beyond the end of that segment where entries were lost
-    /// for want of a key and no segment tells of them; 0 if there were none.
+    /// and no segment tells of them; 0 if there were none.
     package var nextSequence: UInt64
+    /// Why those entries were lost; of no meaning if there were none.
+    package var lossReason: GapPayload.Reason
     /// Of log keys that are being wrapped anew, SHA-256 of the form that is going to be theirs.
     package var nextLogKeys: [LogIdentifier: ChainHead]
 
     /// Makes one.
     package init(
         streamID: LogIdentifier, number: UInt64, segmentID: LogIdentifier, head: ChainHead,
-        nextSequence: UInt64 = 0, logKeys: [LogIdentifier: ChainHead],
+        nextSequence: UInt64 = 0, lossReason: GapPayload.Reason = .revoked,
+        logKeys: [LogIdentifier: ChainHead],
         nextLogKeys: [LogIdentifier: ChainHead] = [:]
     ) {
         self.streamID = streamID
@@ -28,6 +31,7 @@ package struct StreamAnchor: Equatable, Sendable {
         self.segmentID = segmentID
         self.head = head
         self.nextSequence = nextSequence
+        self.lossReason = lossReason
         self.logKeys = logKeys
         self.nextLogKeys = nextLogKeys
     }

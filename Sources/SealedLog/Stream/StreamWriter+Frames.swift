@@ -43,17 +43,51 @@ extension StreamWriter {
     }
 
     /// Drops what no frame was sealed of, and counts it as lost with what was lost before.
-    func dropUnsealed(_ now: LogTime) {
+    func dropUnsealed(_ now: LogTime) { self.drop(from: self.unwritten, .revoked, now) }
+
+    /// Keeps of what is not durable what surely fits into so many bytes of a segment of its own, and
+    /// counts the rest as lost.
+    func drop(beyond room: Int, _ now: LogTime) {
         self.framePending()
         self.retainGap()
-        let dropped = self.retained[self.unwritten...]
+        let isPadded = self.settings.flags.contains(.padded)
+        // What is padded has at most twice its bytes, and a frame 1 KiB.
+        let factor = isPadded ? 2 : 1
+        let smallest = isPadded ? 1024 : 0
+        // The segment that failed is named besides those that are known to have no end.
+        var used = Self.segmentBytes + (self.recoveries.count + 1) * (Self.recoveryBytes + smallest)
+        var kept = 0
+        for index in self.retained.indices {
+            let frame = self.retained[index]
+            used += max(frame.payload.count * factor, smallest)
+            used += (Int(frame.entries) * Self.indexBytes + Self.frameBytes) * factor
+            guard used <= room else { break }
+            // Of an entry of several frames all are kept, or none.
+            if !frame.flags.contains(.continues) { kept = index + 1 }
+        }
+        self.drop(from: kept, self.lossReason, now)
+    }
+
+    /// Drops the frames from `index` on, and counts what is in them as lost with what was lost before.
+    func drop(from index: Int, _ reason: GapPayload.Reason, _ now: LogTime) {
+        self.framePending()
+        self.retainGap()
+        let dropped = self.retained[index...]
         guard let first = dropped.first?.firstSequence else { return }
-        let bodies = dropped.reduce(0) { $0 + ($1.gap?.bodies ?? 0) }
-        self.retained.removeSubrange(self.unwritten...)
         let milliseconds = self.settings.flags.contains(.hbi) ? 0 : now.unixMilliseconds
-        self.gap = GapPayload(
-            firstSequence: first, entries: self.nextSequence - first, bodies: bodies,
-            firstMilliseconds: milliseconds, lastMilliseconds: milliseconds, reason: .revoked)
+        var gap = GapPayload(
+            firstSequence: first, entries: self.nextSequence - first, bodies: 0,
+            firstMilliseconds: milliseconds, lastMilliseconds: milliseconds, reason: reason)
+        for frame in dropped {
+            gap.bodies += frame.gap?.bodies ?? 0
+            gap.firstMilliseconds = min(
+                gap.firstMilliseconds, frame.gap?.firstMilliseconds ?? milliseconds)
+            self.lostEntries += UInt64(frame.entries)
+            self.retainedBytes -= frame.payload.count
+        }
+        self.retained.removeSubrange(index...)
+        self.unwritten = min(self.unwritten, index)
+        self.gap = gap
     }
 
     /// Takes over what an anchor tells of losses that no segment tells of.
@@ -63,7 +97,7 @@ extension StreamWriter {
         self.gap = GapPayload(
             firstSequence: self.nextSequence, entries: anchor.nextSequence - self.nextSequence,
             bodies: 0, firstMilliseconds: milliseconds, lastMilliseconds: milliseconds,
-            reason: .revoked)
+            reason: anchor.lossReason)
         self.nextSequence = anchor.nextSequence
     }
 
@@ -175,4 +209,12 @@ extension StreamWriter {
 
     /// 16: as many frames of 64 KiB as `bounded` leaves unsynchronised.
     private static let spareBuffers = 16
+    /// 12 KiB: header, gap, index and final frame, and what a file system loses by whole blocks.
+    private static let segmentBytes = 12_288
+    /// 192 bytes: a frame that names a segment without an end.
+    private static let recoveryBytes = 192
+    /// 160 bytes: header, tag and filling of a frame, and its place in the index.
+    private static let frameBytes = 160
+    /// 24 bytes: an entry's request id and place in the index, filling included.
+    private static let indexBytes = 24
 }

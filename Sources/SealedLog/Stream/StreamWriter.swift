@@ -44,6 +44,8 @@ package final class StreamWriter {
     package internal(set) var failure: SealedLogError?
     /// What to keep of the stream outside the log; changes at the begin and end of a segment.
     package internal(set) var anchor: StreamAnchor?
+    /// How many entries were lost here, of those that came here.
+    package internal(set) var lostEntries: UInt64 = 0
 
     var hasNewAnchor = false
     let log: LogFolder
@@ -223,8 +225,9 @@ package final class StreamWriter {
                     || self.unsynchronizedBytes + count <= self.settings.retainedBytes
             else {
                 let end = self.nextSequence
-                self.count(
-                    lost: UInt64(batch.entries - index), bodies: 0, self.lossReason, now: now)
+                let lost = UInt64(batch.entries - index)
+                self.lostEntries += lost
+                self.count(lost: lost, bodies: 0, self.lossReason, now: now)
                 return first..<end
             }
             self.append(bytes.extracting(offset..<offset + count), now)
@@ -296,27 +299,40 @@ package final class StreamWriter {
 
     /// Writes and ends all; the stream is not written any more.
     ///
-    /// Where the disk is full, the log's reserve gives room for it. Where the wrapping key was revoked,
-    /// the anchor tells what was lost since.
-    package func close(now: LogTime) {
-        if let failure = self.failure, failure != .revoked {
+    /// Where the disk is full, the log's reserve gives room for some of what waits, and for the count of
+    /// the rest. Where not even that can be written, or the wrapping key was revoked, the anchor tells
+    /// what was lost.
+    ///
+    /// - Returns: How many entries are lost that no segment tells of.
+    @discardableResult
+    package func close(now: LogTime) -> UInt64 {
+        if self.failure != .revoked { self.resume(now: now) }
+        self.end(now)
+        if let failure = self.failure, failure.isDiskFull {
             do throws(SealedLogError) {
-                if failure.isDiskFull { _ = try self.log.releaseReserve() }
+                self.drop(beyond: try self.log.takeRoom(), now)
                 try self.restart(now)
                 self.failure = nil
             } catch {
                 self.failure = error
             }
-        }
-        self.attempt(now) { () throws(SealedLogError) in
-            try self.writePending()
-            try self.endSegment(.closed)
+            self.end(now)
         }
         self.segment?.abandon()
         self.segment = nil
-        if self.failure == .revoked, self.gap != nil {
-            self.anchor?.nextSequence = self.nextSequence
-            self.hasNewAnchor = true
+        guard self.failure != nil else { return 0 }
+        self.drop(from: 0, self.lossReason, now)
+        guard let gap else { return 0 }
+        self.anchor?.nextSequence = self.nextSequence
+        self.anchor?.lossReason = gap.reason
+        self.hasNewAnchor = true
+        return gap.entries
+    }
+
+    private func end(_ now: LogTime) {
+        self.attempt(now) { () throws(SealedLogError) in
+            try self.writePending()
+            try self.endSegment(.closed)
         }
     }
 
@@ -340,7 +356,8 @@ package final class StreamWriter {
         }
     }
 
-    private var lossReason: GapPayload.Reason {
+    /// Why what is lost now is lost.
+    var lossReason: GapPayload.Reason {
         switch self.failure {
         case .some(.revoked): .revoked
         case .some(let failure) where failure.isDiskFull: .diskFull

@@ -12,6 +12,22 @@ package final class LogWriter {
         package var isDurable: Bool
     }
 
+    /// Entries that the end of a stream cost.
+    package struct EndLoss: Equatable, Sendable {
+        /// What tells of them.
+        package enum Teller: String, Sendable {
+            case lastSegment = "its last segment"
+            case nextSegment = "its next segment"
+            /// The stream was never begun.
+            case nothing = "nothing but this"
+        }
+
+        /// How many.
+        package var entries: UInt64
+        /// What tells of them.
+        package var teller: Teller
+    }
+
     /// A stream by the number its batches carry.
     private final class Stream {
         let writer: StreamWriter
@@ -96,16 +112,29 @@ package final class LogWriter {
     }
 
     /// Writes all that waits and ends every stream.
-    package func close(now: LogTime) {
+    ///
+    /// - Returns: What that cost, by stream.
+    @discardableResult
+    package func close(now: LogTime) -> [Int: EndLoss] {
         _ = self.step(now: now)
         var outcomes: [Outcome] = []
-        for (_, stream) in self.streams.sorted(by: { $0.key < $1.key }) {
-            stream.writer.close(now: now)
+        var losses = self.unbegun.filter { $0.value > 0 }
+            .mapValues { EndLoss(entries: $0, teller: .nothing) }
+        for (number, stream) in self.streams.sorted(by: { $0.key < $1.key }) {
+            let before = stream.writer.lostEntries
+            let untold = stream.writer.close(now: now)
+            if untold > 0 {
+                losses[number] = EndLoss(entries: untold, teller: .nextSegment)
+            } else if stream.writer.lostEntries > before {
+                losses[number] = EndLoss(
+                    entries: stream.writer.lostEntries - before, teller: .lastSegment)
+            }
             self.settle(stream, &outcomes)
             self.keepAnchor(of: stream)
         }
         if !outcomes.isEmpty { self.report(outcomes) }
         self.streams = [:]
+        return losses
     }
 
     /// Drops what a stream has not sealed yet, counts it, and wipes its keys: its wrapping key was

@@ -9,21 +9,76 @@ struct SealedLogDiskTests {
         "what does not fit is counted exactly, requests are served on, and with room the log goes on"
     )
     func diskFull() async throws {
+        try await Self.onDisk(megabytes: 3) { try await self.fill($0, $1) }
+    }
+
+    @Test("a gateway that ends on a full disk loses nothing uncounted")
+    func ended() async throws {
+        try await Self.onDisk(megabytes: 6) { materials, log in
+            let setup = SealedLogStage.setup(
+                log: "{directory: log, reserve_bytes: 1048576, required: false}")
+            let stage = try await Stage.start(setup, materials: materials)
+            do {
+                let sent = try await self.send(24, String(repeating: "x", count: 400_000), stage)
+                #expect(await stage.gateway.end() == 0)
+                let end = stage.gateway.errors.value
+                #expect(end.contains("entries lost"), "\(end)")
+                try #require(try await Self.mount("--options", "remount,size=64m", log))
+                let again = try await GatewayProcess.start(
+                    configuration: stage.materials.path + "/gateway.yaml")
+                #expect(await again.end() == 0)
+                let (entries, losses) = try await self.told(stage)
+                #expect(losses.entries > 0)
+                // Started, and stopped, twice.
+                #expect(
+                    entries.count + losses.entries == 2 * sent + 4, "\(entries.count), \(losses)")
+            } catch {
+                await stage.stop()
+                throw error
+            }
+            await stage.stop()
+        }
+    }
+
+    /// Runs `body` with a log folder that is a file system of its own.
+    private static func onDisk(
+        megabytes: Int, _ body: (Materials, _ log: String) async throws -> Void
+    ) async throws {
         let materials = try Materials()
         let log = materials.path + "/log"
         try FileManager.default.createDirectory(
             atPath: log, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
-        guard try await Self.mount("--types", "tmpfs", "--options", "size=3m", "tmpfs", log) else {
+        guard
+            try await Self.mount(
+                "--types", "tmpfs", "--options", "size=\(megabytes)m", "tmpfs", log)
+        else {
             print("SKIPPED: a tmpfs cannot be mounted here: it takes root")
             return
         }
         do {
-            try await self.fill(materials, log)
+            try await body(materials, log)
         } catch {
             _ = try await Command.run("/bin/umount", [log])
             throw error
         }
         #expect(try await Command.run("/bin/umount", [log]).code == 0)
+    }
+
+    /// All entries, and what `verify` tells of losses.
+    private func told(
+        _ stage: Stage
+    ) async throws -> ([SealedLogStage.Entry], losses: (entries: Int, bodies: Int)) {
+        let verified = try await SealedLogStage.command(
+            stage, "logs", "verify", "--output", "json")
+        #expect(verified.code == 0, "\(verified.output)")
+        let told = verified.output.matches(of: /(\d+) entries and (\d+) bodies lost/)
+        return (
+            try await SealedLogStage.entries(stage),
+            (
+                told.compactMap { Int($0.1) }.reduce(0, +),
+                told.compactMap { Int($0.2) }.reduce(0, +)
+            )
+        )
     }
 
     private func fill(_ materials: Materials, _ log: String) async throws {
@@ -50,15 +105,12 @@ struct SealedLogDiskTests {
             sent += try await self.send(10, "after", stage)
             #expect(await stage.gateway.end() == 0)
 
-            let verified = try await SealedLogStage.command(
-                stage, "logs", "verify", "--output", "json")
-            #expect(verified.code == 0, "\(verified.output)")
-            let told = verified.output.matches(of: /(\d+) entries and (\d+) bodies lost/)
-            let losses = told.compactMap { Int($0.1) }.reduce(0, +)
-            let entries = try await SealedLogStage.entries(stage).filter { $0.kind != "event" }
+            let (all, losses) = try await self.told(stage)
+            let entries = all.filter { $0.kind != "event" }
             // Bodies are left out first: where reading is slow, that may be all there is to lose.
-            #expect(losses + told.compactMap { Int($0.2) }.reduce(0, +) > 0)
-            #expect(entries.count + losses == 2 * sent, "\(entries.count), \(losses), \(sent)")
+            #expect(losses.entries + losses.bodies > 0)
+            #expect(
+                entries.count + losses.entries == 2 * sent, "\(entries.count), \(losses), \(sent)")
             #expect(entries.filter { $0.body == "after" }.count == 10)
         } catch {
             await stage.stop()
