@@ -2,7 +2,8 @@ internal import Logging
 internal import SealedLog
 internal import Synchronization
 
-/// Tells endpoints whether their stream can be written; looks on the writer's thread.
+/// Tells endpoints whether their stream can be written, and what of it was lost; looks on the writer's
+/// thread.
 final class WritableWatch: Sendable {
     private let logs = Mutex<[EndpointLog]>([])
     private let failing = Mutex<Set<Int>>([])
@@ -14,7 +15,9 @@ final class WritableWatch: Sendable {
 
     func look(at writer: LogWriter) {
         for log in self.logs.withLock({ $0 }) {
-            let failure = writer[log.stream]?.failure
+            guard let stream = writer[log.stream] else { continue }
+            log.adopt(lostEntries: stream.lostEntries)
+            let failure = stream.failure
             let isFailing = failure != nil && failure != .revoked
             let changed = self.failing.withLock { failing in
                 isFailing

@@ -7,26 +7,26 @@ enum LogMetrics {
     static func write(
         _ counts: Recorder.Counts, _ keeper: LogKeeper, to text: inout PrometheusText
     ) {
+        let streams = keeper.metrics
         text.counter(
             "gateway_log_entries_total", "Entries handed to the sealed log's writer.",
             [([], counts.entries)])
         text.counter(
             "gateway_log_lost_entries_total",
-            "Entries lost because the writer's queue was full, or not made because the wrapping key "
-                + "could not be used.",
-            [([], counts.lostEntries)])
+            "Entries lost because the writer's queue or the disk was full, a write failed or the "
+                + "wrapping key was revoked, or not made because that key could not be used.",
+            [([], streams.reduce(counts.lostEntries) { $0 + Int(clamping: $1.log.lostEntries) })])
         text.counter(
             "gateway_log_shed_bodies_total", "Bodies left out of entries for want of room.",
             [([], counts.shedBodies)])
         text.gauge(
             "gateway_log_queue_bytes", "Bytes that wait for the sealed log's writer.",
             [([], Double(keeper.queue.waitingBytes))])
-        let streams = keeper.metrics
         text.gauge(
             "gateway_log_serving",
-            "Whether the endpoint is served and logged: 1, or 0 while its log key is revoked or its "
-                + "log cannot be written.",
-            streams.map { (self.label($0.log), $0.log.service == .logged ? 1 : 0) })
+            "Whether what the endpoint serves is logged: 1, or 0 while its wrapping key cannot be used or "
+                + "its log cannot be written.",
+            streams.map { (self.label($0.log), $0.log.isLogging ? 1 : 0) })
         text.gauge(
             "gateway_log_key_age_seconds", "How long the endpoint's log key has been in use.",
             streams.map { (self.label($0.log), $0.keyAge) })

@@ -28,6 +28,7 @@ final class EndpointLog: Sendable {
     /// Whether a request is refused rather than not logged.
     let isRequired: Bool
     private let isWritable = Atomic(true)
+    private let lost = Atomic<UInt64>(0)
 
     init(
         _ configuration: EndpointConfiguration, stream: Int, durability: Durability,
@@ -48,9 +49,21 @@ final class EndpointLog: Sendable {
         guard self.isKeyUsable.load(ordering: .relaxed) else {
             return self.servesUnlogged.load(ordering: .relaxed) ? .unlogged : .refused
         }
-        guard !self.isWritable.load(ordering: .relaxed) else { return .logged }
+        guard !self.canBeWritten else { return .logged }
         return self.isRequired || self.durability == .strict ? .refused : .logged
     }
+
+    /// Whether what is served now is logged: not while the wrapping key may not be used, or the disk does
+    /// not take what is written.
+    var isLogging: Bool {
+        self.isKeyUsable.load(ordering: .relaxed) && self.canBeWritten
+    }
+
+    /// Whether the disk takes what is written.
+    var canBeWritten: Bool { self.isWritable.load(ordering: .relaxed) }
+
+    /// How many entries the writer took and lost.
+    var lostEntries: UInt64 { self.lost.load(ordering: .relaxed) }
 
     /// Says what is done while its wrapping key may not be used.
     func adopt(_ onRevoke: EncryptionConfiguration.OnRevoke) {
@@ -65,5 +78,10 @@ final class EndpointLog: Sendable {
     /// Says whether the disk takes what is written.
     func adopt(isWritable: Bool) {
         self.isWritable.store(isWritable, ordering: .relaxed)
+    }
+
+    /// Says how many entries the writer took and lost.
+    func adopt(lostEntries: UInt64) {
+        self.lost.store(lostEntries, ordering: .relaxed)
     }
 }

@@ -257,9 +257,13 @@ extension Gateway {
 
     /// What keeps some of the endpoints from being served as they should.
     package var warnings: [String] {
-        (self.keeper?.metrics.filter { $0.state != .active } ?? []).map {
+        let streams = self.keeper?.metrics ?? []
+        return streams.filter { $0.state != .active }.map {
             "the wrapping key of endpoint \($0.log.publicName) is \($0.state.rawValue)"
-        } + self.secrets.warnings
+        }
+            + streams.filter { !$0.log.canBeWritten }.map {
+                "the log of endpoint \($0.log.publicName) cannot be written"
+            } + self.secrets.warnings
     }
 
     /// All metrics in the Prometheus text format.

@@ -82,8 +82,9 @@ struct SealedLogDiskTests {
     }
 
     private func fill(_ materials: Materials, _ log: String) async throws {
-        let setup = SealedLogStage.setup(
+        var setup = SealedLogStage.setup(
             log: "{directory: log, reserve_bytes: 131072, queue_bytes: 1048576}")
+        setup.lines += "admin: {address: \"unix:admin.sock\"}\n"
         let stage = try await Stage.start(setup, materials: materials)
         do {
             var sent = 0
@@ -96,6 +97,11 @@ struct SealedLogDiskTests {
                 sent += try await self.send(50, body, stage)
             }
             #expect(isFull(), "\(stage.gateway.errors.value)")
+            #expect(
+                try await self.admin("/metrics", stage).contains(#"serving{endpoint="iris"} 0"#))
+            #expect(
+                try await self.admin("/readyz", stage).contains(
+                    "the log of endpoint iris cannot be written"))
             try #require(
                 try await Self.mount("--options", "remount,size=64m", log))
             #expect(
@@ -103,6 +109,9 @@ struct SealedLogDiskTests {
                     $0.contains("the log can be written again")
                 })
             sent += try await self.send(10, "after", stage)
+            let lost = try await self.admin("/metrics", stage)
+                .firstMatch(of: /log_lost_entries_total (\d+)/)?.1
+            let counted = try #require(lost.flatMap { Int($0) })
             #expect(await stage.gateway.end() == 0)
 
             let (all, losses) = try await self.told(stage)
@@ -111,6 +120,7 @@ struct SealedLogDiskTests {
             #expect(losses.entries + losses.bodies > 0)
             #expect(
                 entries.count + losses.entries == 2 * sent, "\(entries.count), \(losses), \(sent)")
+            #expect(counted == losses.entries, "\(counted), \(losses)")
             #expect(entries.filter { $0.body == "after" }.count == 10)
         } catch {
             await stage.stop()
@@ -127,6 +137,17 @@ struct SealedLogDiskTests {
         #expect(answers.count == count && answers.allSatisfy { $0.status == 200 })
         await client.close()
         return count
+    }
+
+    /// What the admin socket answers.
+    private func admin(_ path: String, _ stage: Stage) async throws -> String {
+        try await Command.run(
+            "/usr/bin/curl",
+            [
+                "--silent", "--show-error", "--unix-socket", stage.materials.path + "/admin.sock",
+                "http://admin\(path)",
+            ]
+        ).output
     }
 
     private static func mount(_ arguments: String...) async throws -> Bool {
