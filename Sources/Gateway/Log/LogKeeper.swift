@@ -43,6 +43,8 @@ final class LogKeeper: Sendable {
     let thread: LogThread
     let streams = Mutex<[String: Stream]>([:])
     private let folder: LockedFolder
+    /// The streams and their anchors are the state's: two that log would undo each other's.
+    private let stateLock: LogLock
     private let writerID: LogIdentifier
     private let tasks = Mutex<[Task<Void, Never>]>([])
     /// Endpoints whose log keys are to be wrapped anew.
@@ -60,12 +62,14 @@ final class LogKeeper: Sendable {
     /// - Parameters:
     ///   - configuration: Where it lies and how much may wait.
     ///   - store: Keeps what tells a log that was rolled back.
+    ///   - stateDirectory: Its folder, which one process that logs may use at a time.
     ///   - keys: Where the wrapping keys are.
     ///   - logger: The process's own log.
     ///   - settled: Gets the outcomes of entries somebody waits for, on the writer's thread.
     /// - Throws: ``StartError`` where nothing could be logged.
     init(
-        _ configuration: LogConfiguration, store: StateStore, keys: WrappingKeys, logger: Logger,
+        _ configuration: LogConfiguration, store: StateStore, stateDirectory: String,
+        keys: WrappingKeys, logger: Logger,
         settled: @escaping @Sendable ([LogWriter.Outcome]) -> Void
     ) throws {
         self.configuration = configuration
@@ -74,12 +78,13 @@ final class LogKeeper: Sendable {
         self.logger = logger
         (self.stale, self.staleNames) = AsyncStream.makeStream(
             of: String.self, bufferingPolicy: .bufferingNewest(Self.staleNames))
+        let holder = "scoregate, process \(ProcessInfo.processInfo.processIdentifier)"
+        self.stateLock = try Self.lockState(stateDirectory, holder: holder)
         do throws(SealedLogError) {
             try Self.prepare(configuration.directory)
             self.folder = try LockedFolder(
                 configuration.directory, reserveBytes: Int(configuration.reserveBytes),
-                lock: "lock",
-                holder: "scoregate, process \(ProcessInfo.processInfo.processIdentifier)")
+                lock: "lock", holder: holder)
             let doorbell = try Doorbell()
             self.queue = EntryQueue(
                 capacityBytes: Int(configuration.queueBytes), doorbell: doorbell)
@@ -367,6 +372,17 @@ final class LogKeeper: Sendable {
 
     /// 30 s: half of the time in which a newer version is taken into use.
     static let newestInterval = Duration.seconds(30)
+
+    private static func lockState(_ path: String, holder: String) throws(StartError) -> LogLock {
+        do throws(SealedLogError) {
+            return try LogLock(path + "/log.lock", holder: holder)
+        } catch .locked(let holder) {
+            throw .environment(
+                "\(holder), logs with the state \(path): a gateway that logs needs one of its own")
+        } catch {
+            throw .environment("the state \(path) cannot be locked: \(error)")
+        }
+    }
 
     /// The folder, for its owner and a group of readers.
     private static func prepare(_ path: String) throws(SealedLogError) {

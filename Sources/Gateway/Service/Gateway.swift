@@ -425,7 +425,8 @@ extension Gateway {
         }
         let vault = EmbeddedVault(store: store, rootKeyPath: rootKeyFile, actor: "gateway")
         return try LogKeeper(
-            log, store: store, keys: WrappingKeys(embedded: vault), logger: logger
+            log, store: store, stateDirectory: configuration.stateDirectory,
+            keys: WrappingKeys(embedded: vault), logger: logger
         ) { outcomes in
             reports.give(outcomes)
         }

@@ -182,10 +182,10 @@ extension SealedLogError {
     }
 }
 
-/// The lock of a log folder: one writer at a time.
+/// The lock of a log folder, or of a state whose streams are written: one writer at a time.
 ///
 /// An advisory lock (flock(2)) that ends with the process however it ends; the file stays.
-package struct LogLock: ~Copyable {
+package struct LogLock: ~Copyable, Sendable {
     private let descriptor: Int32
 
     /// Takes the lock file `path`, and writes `holder` into it for those who come second.

@@ -265,11 +265,18 @@ struct SealedLogEndToEndTests {
     @Test("a second writer, and a folder that cannot be written, are refused at the start")
     func refusedStart() async throws {
         try await SealedLogStage.run(SealedLogStage.setup()) { stage in
-            let second = try GatewayProcess.launch(
-                configuration: stage.materials.path + "/gateway.yaml")
-            await second.exit.wait(.seconds(20)) { $0 != nil }
-            #expect(second.exit.value == 3)
-            #expect(second.errors.value.contains("process \(stage.gateway.processID)"))
+            // The same log; the same state, which has the anchors, with another log; then as before.
+            for (name, log) in [("gateway", "log"), ("other", "other-log")] {
+                let path = stage.materials.path + "/gateway.yaml"
+                let text = try String(contentsOfFile: path, encoding: .utf8)
+                let second = try GatewayProcess.launch(
+                    configuration: stage.materials.write(
+                        "\(name).yaml",
+                        text.replacing("directory: log", with: "directory: \(log)")))
+                await second.exit.wait(.seconds(20)) { $0 != nil }
+                #expect(second.exit.value == 3)
+                #expect(second.errors.value.contains("process \(stage.gateway.processID)"))
+            }
         }
         let materials = try Materials()
         let file = try materials.write(
