@@ -13,7 +13,7 @@ package struct ControlServer: Sendable {
     /// Where it listens, which decides who may ask.
     package enum Address: Sendable {
         /// Whoever may open the socket, which is made with mode 0600.
-        case unix(path: String)
+        case unix(SocketFile)
         /// Whoever has a certificate of the trust domain.
         case mutualTLS(host: String, port: Int, ControlTLS)
         /// Anybody: only the server shows a certificate. For those who have none yet.
@@ -51,11 +51,18 @@ package struct ControlServer: Sendable {
     /// - Parameters:
     ///   - onListening: Is called once with the address bound.
     ///   - drain: Returns when no more is to be accepted.
-    /// - Throws: What binding or TLS fails with.
+    /// The file of a Unix socket is removed at the end.
+    ///
+    /// - Throws: What binding or TLS fails with; IOError with EADDRINUSE where another process listens at
+    ///   the Unix socket.
     package func run(
         onListening: @escaping @Sendable (SocketAddress?) -> Void = { _ in },
         drain: (@Sendable () async -> Void)? = nil
     ) async throws {
+        let socket: SocketFile? = if case .unix(let file) = self.address { file } else { nil }
+        // Hummingbird removes whatever socket is there.
+        try socket?.probe()
+        defer { socket?.remove() }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         do {
             let application = self.application(group, onListening: onListening)
@@ -82,12 +89,12 @@ package struct ControlServer: Sendable {
         _ group: MultiThreadedEventLoopGroup,
         onListening: @escaping @Sendable (SocketAddress?) -> Void
     ) -> Application<RouterResponder<ControlContext>> {
-        let path: String? = if case .unix(let path) = self.address { path } else { nil }
+        let socket: SocketFile? = if case .unix(let file) = self.address { file } else { nil }
         let bind: BindAddress
         let tls: ControlTLS?
         switch self.address {
-        case .unix(let path):
-            (bind, tls) = (.unixDomainSocket(path: path), nil)
+        case .unix(let file):
+            (bind, tls) = (.unixDomainSocket(path: file.path), nil)
         case .mutualTLS(let host, let port, let own), .serverTLS(let host, let port, let own):
             (bind, tls) = (.hostname(host, port: port), own)
         }
@@ -113,7 +120,7 @@ package struct ControlServer: Sendable {
                 availableConnectionsDelegate: .maximum(
                     self.limits.connections, logger: self.logger)),
             onServerRunning: { channel in
-                if let path { SocketFile.restrict(path) }
+                socket?.restrict()
                 onListening(channel.localAddress)
             },
             eventLoopGroupProvider: .shared(group), logger: self.logger)

@@ -2,6 +2,7 @@ internal import ControlServer
 internal import Cryptography
 internal import Foundation
 internal import Logging
+internal import NIOCore
 internal import ServiceConfiguration
 internal import TLS
 
@@ -10,10 +11,14 @@ struct AdminServer {
     private let admin: AdminConfiguration?
     /// Nil where it is a Unix socket.
     private let tls: ControlTLS?
+    /// Nil where it is none.
+    private let socket: SocketFile?
 
-    /// - Throws: ``StartError`` if it needs an identity that is not there or cannot be read.
+    /// - Throws: ``StartError`` if it needs an identity that is not there or cannot be read, or another
+    ///   process has its Unix socket.
     init(_ configuration: GatewayConfiguration) throws {
         self.admin = configuration.admin
+        self.socket = try Self.socket(configuration.admin)
         guard case .ip? = configuration.admin?.address else {
             self.tls = nil
             return
@@ -52,15 +57,31 @@ struct AdminServer {
         }
     }
 
+    /// Removes its Unix socket, which nobody answers any more.
+    func removeSocket() { self.socket?.remove() }
+
     private func address(_ admin: AdminConfiguration) -> ControlServer.Address {
-        switch (admin.address, self.tls) {
-        case (.unix(let path), _):
-            return .unix(path: path)
-        case (.ip(let address, let port), let tls?):
+        switch (admin.address, self.socket, self.tls) {
+        case (.unix, let socket?, _):
+            return .unix(socket)
+        case (.ip(let address, let port), _, let tls?):
             return .mutualTLS(host: address.description, port: port, tls)
-        case (.ip, nil):
-            preconditionFailure("an IP address gets its TLS in init")
+        case (.unix, nil, _), (.ip, _, nil):
+            preconditionFailure("an address gets its socket or its TLS in init")
         }
+    }
+
+    /// The Unix socket the configuration names, at which nobody listens yet.
+    private static func socket(_ admin: AdminConfiguration?) throws -> SocketFile? {
+        guard let admin, case .unix(let path) = admin.address else { return nil }
+        let socket = SocketFile(path: path)
+        do {
+            try socket.probe()
+        } catch let error as IOError where error.errnoCode == EADDRINUSE {
+            throw StartError.environment(
+                "\(admin.address) is in use: another process listens there (ss -lp shows which)")
+        }
+        return socket
     }
 
     private static func tls(_ configuration: GatewayConfiguration) -> TLSServerConfiguration {

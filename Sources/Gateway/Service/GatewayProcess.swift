@@ -105,6 +105,7 @@ package enum GatewayProcess {
                         Task {
                             await gateway.drain()
                             await gateway.stop()
+                            admin.removeSocket()
                             logger.info("stopped")
                             exit(0)
                         }

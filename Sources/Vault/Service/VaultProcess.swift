@@ -140,7 +140,8 @@ package enum VaultProcess {
         }
         if let path = configuration.adminSocket {
             let server = ControlServer(
-                address: .unix(path: path), routes: service.healthRoutes, limits: limits,
+                address: .unix(SocketFile(path: path)), routes: service.healthRoutes,
+                limits: limits,
                 logger: logger)
             servers.append(("unix:\(path)", server))
         }

@@ -74,6 +74,27 @@ struct OperationsAdminTests {
         }
     }
 
+    @Test("Another gateway at the same socket is refused; the socket goes with its gateway")
+    func sameSocket() async throws {
+        try await Installation.run { installation in
+            #expect(try await installation.logged("admin listening"))
+            let second = try GatewayProcess.launch(configuration: installation.configuration)
+            await second.exit.wait(.seconds(60)) { $0 != nil }
+            #expect(second.exit.value == 3)
+            #expect(second.errors.value.contains("admin.sock is in use"), "\(second.errors.value)")
+            #expect(try await installation.command("health").code == 0)
+            let socket = installation.path("admin.sock")
+            try installation.gateway.signal(SIGKILL)
+            try await installation.gateway.exit.wait { $0 != nil }
+            #expect(FileManager.default.fileExists(atPath: socket))
+            // What a gateway that was killed has left is nobody's.
+            try await installation.start()
+            #expect(try await installation.logged("admin listening"))
+            #expect(try await installation.gateway.end() == 0)
+            #expect(!FileManager.default.fileExists(atPath: socket))
+        }
+    }
+
     @Test("Over mutual TLS, only with a certificate of the trust domain")
     func mutualTLS() async throws {
         let port = try await FreePort.find()
