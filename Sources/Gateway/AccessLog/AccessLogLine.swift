@@ -86,6 +86,7 @@ struct AccessLogLine {
         case .timedOut: return "request_timeout"
         case .clientGone: return "client_closed_request"
         case .revoked: return "key_revoked"
+        case .shuttingDown: return "shutting_down"
         }
     }
 

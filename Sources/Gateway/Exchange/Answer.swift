@@ -52,6 +52,8 @@ struct Answer {
             self.init(status: 503, body: .code("keys_unavailable"), retryAfter: "5")
         case .logUnavailable:
             self.init(status: 503, body: .code("log_unavailable"), retryAfter: "5")
+        case .shuttingDown:
+            self.init(status: 503, body: .code("shutting_down"), retryAfter: "5")
         case .notReady:
             self.init(
                 status: 503, body: .code("model_not_ready"), reason: "model_not_ready",

@@ -107,3 +107,16 @@ extension Exchange {
         self.send(head, framing: .none, ByteBuffer())
     }
 }
+
+// What ends an exchange from outside.
+extension Exchange {
+    /// Ends the exchange because its key was revoked.
+    func revoke() {
+        self.fail(GatewayError(kind: .revoked, source: .internal, cause: "key revoked"))
+    }
+
+    /// Ends the exchange because the gateway ends and does not wait any longer.
+    func shutDown() {
+        self.fail(GatewayError(kind: .shuttingDown, source: .internal, cause: "drain timed out"))
+    }
+}

@@ -1,5 +1,6 @@
 internal import HTTPTransport
 internal import NIOCore
+internal import SealedLog
 
 /// One request and its answer: the only object that sees both sides.
 ///
@@ -73,11 +74,6 @@ final class Exchange {
         if case .idle = self.phase { return nil }
         guard let key = self.record.key, let endpoint else { return nil }
         return (key, endpoint.configuration.name)
-    }
-
-    /// Ends the exchange because its key was revoked.
-    func revoke() {
-        self.fail(GatewayError(kind: .revoked, source: .internal, cause: "key revoked"))
     }
 }
 
@@ -420,6 +416,8 @@ extension Exchange {
         switch error.kind {
         case .clientGone: canAnswer = false
         case .revoked: canAnswer = self.endsWithStatus && self.isAnswerBegun
+        // Nothing is waited for any more, nor is the log.
+        case .shuttingDown where self.endpoint?.log?.durability == .strict: canAnswer = false
         default: canAnswer = canAnswer || self.endsWithStatus
         }
         // Only the trailers of what has begun wait with it, unless it is the log that fails.

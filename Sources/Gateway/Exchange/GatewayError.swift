@@ -40,6 +40,8 @@ struct GatewayError: Error {
         case clientGone
         /// A key was revoked while it was in use.
         case revoked
+        /// The gateway ends, and waited as long as it may.
+        case shuttingDown
 
         /// Whether it is the log that fails, so that nothing can wait for it.
         var isLogFailure: Bool { if case .logUnavailable = self { true } else { false } }

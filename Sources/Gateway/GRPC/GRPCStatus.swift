@@ -42,7 +42,8 @@ enum GRPCStatus: Int {
         case .badAuthorization, .accessDenied, .revoked: self = .unauthenticated
         case .forbidden: self = .permissionDenied
         case .bodyTooLarge, .overloaded: self = .resourceExhausted
-        case .keysUnavailable, .logUnavailable, .notReady, .badBackend, .clientGone:
+        case .keysUnavailable, .logUnavailable, .notReady, .badBackend, .clientGone,
+            .shuttingDown:
             self = .unavailable
         case .modelStatus(let status): self = GRPCStatus(httpStatus: status)
         case .timedOut: self = .deadlineExceeded

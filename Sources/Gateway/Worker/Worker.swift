@@ -294,8 +294,10 @@ extension Worker {
         for connection in Array(self.connections.values) { connection.drain() }
     }
 
-    /// Closes every connection where it stands.
+    /// Ends every exchange, those whose answer has not begun with an answer of ours, and closes every
+    /// connection where it stands.
     func abortConnections() {
+        for exchange in Array(self.exchanges.values) { exchange.shutDown() }
         for connection in Array(self.connections.values) { connection.abort() }
     }
 }

@@ -38,14 +38,30 @@ struct OperationsDrainTests {
         try await Installation.run(Installation.Setup(drainMilliseconds: 300)) { installation in
             let key = try await installation.key()
             let gateway = try installation.gateway
-            let client = try await installation.beginGated(key)
+            let begun = try await installation.beginGated(key)
+            installation.backend.script("/silent", [.receiveRequest])
+            let waiting = try await installation.connect()
+            await waiting.send(installation.request(key, "/silent"))
+            #expect(await installation.backend.requests(path: "/silent").count == 1)
             let start = ContinuousClock.now
             gateway.signal(SIGTERM)
             #expect(await gateway.exit.wait(.seconds(25)) { $0 != nil })
             #expect(gateway.exit.value == 0)
             #expect(ContinuousClock.now - start >= .milliseconds(300))
-            #expect(await client.untilClosed() != nil)
+            #expect(await begun.untilClosed() != nil)
             #expect(gateway.errors.value.contains("drain timed out"))
+            // Neither is the client's doing.
+            let answer = try await waiting.answer()
+            #expect(answer.status == 503)
+            #expect(answer.text.contains("shutting_down"))
+            let lines = installation.read("access.log").split(separator: "\n")
+            #expect(lines.count == 2)
+            for (path, status) in [("/gated", 200), ("/silent", 503)] {
+                let line = try #require(lines.first { $0.contains(#""Path":"\#(path)""#) })
+                #expect(line.contains(#""ResponseCode":\#(status),"#), "\(line)")
+                #expect(line.contains(#""ResponseCodeReason":"shutting_down""#), "\(line)")
+                #expect(line.contains(#""ErrorSource":"internal""#), "\(line)")
+            }
         }
     }
 
