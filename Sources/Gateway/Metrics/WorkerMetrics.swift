@@ -137,7 +137,7 @@ struct MetricsSum {
     private var refusedConnections = 0
     private var delayedRefusals = 0
     private var acceptedHTTP2 = 0
-    private var accessLogDrops = 0
+    var accessLogDrops = 0
     private var client = HandshakeCounts()
     private var backend = HandshakeCounts()
     private var pools: [String: WorkerMetrics.Pool] = [:]
@@ -215,7 +215,8 @@ struct MetricsSum {
             "Client connections that agreed on HTTP/2.", [([], self.acceptedHTTP2)])
         text.counter(
             "gateway_access_log_dropped_lines_total",
-            "Access log lines dropped because nobody took them.", [([], self.accessLogDrops)])
+            "Access log lines that nobody took in time, or that could not be written.",
+            [([], self.accessLogDrops)])
         text.counter(
             "gateway_tls_handshakes_total", "Handshakes completed.",
             self.client.samples("client") + self.backend.samples("backend"))

@@ -273,6 +273,7 @@ extension Gateway {
         for worker in self.workers {
             sums.add(try await worker.ask { WorkerMetrics($0) })
         }
+        sums.accessLogDrops += self.accessLog?.lostLines ?? 0
         let (snapshot, reloads, failedReloads) = self.current.withLock {
             ($0.snapshot, $0.reloads, $0.failedReloads)
         }
@@ -356,7 +357,7 @@ extension Gateway {
         let accessLog: AccessLog?
         do throws(AccessLogError) {
             accessLog = try configuration.accessLog.map { destination throws(AccessLogError) in
-                try AccessLog(destination)
+                try AccessLog(destination, logger: logger)
             }
         } catch .cannotOpen(let path, let errno) {
             throw StartError.environment(

@@ -89,6 +89,37 @@ struct OperationsAccessLogTests {
         }
     }
 
+    @Test("Lines that a full disk takes are counted, told once, and so is that it goes on")
+    func lost() async throws {
+        try await Installation.run(starts: false) { installation in
+            let log = installation.path("access.log")
+            try FileManager.default.createSymbolicLink(
+                atPath: log, withDestinationPath: "/dev/full")
+            try await installation.start()
+            let key = try await installation.key()
+            for count in 1...3 {
+                #expect(try await installation.status(key) == 200)
+                let isCounted = try await eventually {
+                    try await installation.admin("/metrics").body
+                        .contains("gateway_access_log_dropped_lines_total \(count)\n")
+                }
+                #expect(isCounted)
+            }
+            let told = "access log lines are lost"
+            #expect(try await installation.logged(told))
+            #expect(try !installation.gateway.errors.value.contains("written again"))
+            try FileManager.default.removeItem(atPath: log)
+            try installation.gateway.signal(SIGHUP)
+            #expect(try await installation.logged("configuration in force"))
+            #expect(try await installation.status(key, "/after") == 200)
+            #expect(try await installation.logged("the access log is written again"))
+            let lines = try await Self.lines(installation, 1)
+            #expect(lines.map { $0["Path"] as? String } == ["/after"])
+            let text = try installation.gateway.errors.value
+            #expect(text.components(separatedBy: told).count == 2, "\(text)")
+        }
+    }
+
     @Test("Renamed and told by SIGHUP, it goes on in a new file")
     func reopened() async throws {
         try await Installation.run { installation in
