@@ -16,10 +16,10 @@ struct RecorderTests {
         let head = MessageHead()
         head.append("a", "b")
         var message = Recording.Message()
-        recorder.keepFields(of: head, in: &message)
+        recorder.keepFields(of: head, forwarded: false, in: &message)
         recorder.keep(ByteBuffer(repeating: 1, count: 1000), in: &message, limit: 4096)
         #expect(recorder.heldBytes == 1000)
-        recorder.keepFields(of: head, in: &message)
+        recorder.keepFields(of: head, forwarded: false, in: &message)
         #expect(recorder.heldBytes == 0)
         #expect(message.size.body == 0 && message.bodyBytes == 0)
     }

@@ -28,7 +28,9 @@ extension Exchange {
         else { return }
         self.recording = recording
         recording.requestID = self.requestIdentifier(recorder)
-        if collector.logsRequests { recorder.keepFields(of: head, in: &recording.request) }
+        if collector.logsRequests {
+            recorder.keepFields(of: head, forwarded: false, in: &recording.request)
+        }
     }
 
     /// Keeps a piece of the request's body.
@@ -41,7 +43,7 @@ extension Exchange {
     /// Keeps the answer's head as the client gets it.
     func recordResponse(_ head: MessageHead) {
         guard let recording, recording.collector.logsResponses else { return }
-        self.worker.recorder?.keepFields(of: head, in: &recording.response)
+        self.worker.recorder?.keepFields(of: head, forwarded: true, in: &recording.response)
     }
 
     /// Keeps a piece of the answer's body.

@@ -80,10 +80,13 @@ final class Recorder {
     /// Whether there is room for a request whose endpoint must not lose entries.
     var hasRoom: Bool { self.queue.admission(forBytes: Self.headBytes) != .refused }
 
-    /// Keeps the fields of a head, in the place of a message that was given up.
-    func keepFields(of head: MessageHead, in message: inout Recording.Message) {
+    /// Keeps the fields of a head, in the place of a message that was given up: as they came, or those
+    /// that are `forwarded`.
+    func keepFields(
+        of head: MessageHead, forwarded: Bool, in message: inout Recording.Message
+    ) {
         self.heldBytes -= message.keptBytes
-        message.keepFields(of: head, self.secrets)
+        message.keepFields(of: head, forwarded: forwarded, self.secrets)
     }
 
     /// Keeps a piece of a body.

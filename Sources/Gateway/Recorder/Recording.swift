@@ -98,11 +98,14 @@ extension Recording.Message {
     /// Bytes of the body that are kept.
     var keptBytes: Int { self.bytes.readableBytes - self.lineBytes }
 
-    /// Keeps the fields of a head, without secrets; forgets what was kept before.
-    mutating func keepFields(of head: MessageHead, _ secrets: SecretFields) {
+    /// Keeps the fields of a head, without secrets and, of one that is `forwarded`, without those that end
+    /// at this hop; forgets what was kept before.
+    mutating func keepFields(of head: MessageHead, forwarded: Bool, _ secrets: SecretFields) {
         self.reset()
         self.bytes.write(atMost: head.bytes.readableBytes + 4 * head.fields.count) { output in
-            HTTP1Writer.appendFields(of: head, to: &output, except: secrets.contains)
+            HTTP1Writer.appendFields(of: head, to: &output) { field, bytes in
+                (forwarded && field.isHopByHop) || secrets.contains(field, bytes)
+            }
         }
         self.lineBytes = self.bytes.readableBytes
     }

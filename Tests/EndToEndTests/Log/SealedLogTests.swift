@@ -262,6 +262,33 @@ struct SealedLogEndToEndTests {
         }
     }
 
+    @Test(
+        "the answer's fields are those the client got, and none of the connection's or of the model's"
+    )
+    func answerFields() async throws {
+        try await SealedLogStage.run(SealedLogStage.setup()) { stage in
+            stage.backend.script(
+                "/fields",
+                [
+                    .receiveRequest,
+                    .send(
+                        """
+                        HTTP/1.1 200 OK\r\nServer: model\r\nX-Request-Id: models\r\n\
+                        Connection: x-hop\r\nX-Hop: hop\r\nx-kept: kept\r\n\
+                        Content-Length: 0\r\n\r\n
+                        """),
+                ])
+            let answer = try await stage.exchange(stage.request("POST", "/fields", body: "one"))
+            #expect(await stage.gateway.end() == 0)
+            let response = try await SealedLogStage.entries(stage).first { $0.kind == "response" }
+            let lines = try #require(response?.headers).split(separator: "\r\n").map(String.init)
+            let own = ["content-length", "connection"]
+            let got = answer.fields.filter { !own.contains($0.name.lowercased()) }
+                .map { "\($0.name): \($0.value)" }
+            #expect(lines.sorted() == got.sorted())
+        }
+    }
+
     @Test("a second writer, and a folder that cannot be written, are refused at the start")
     func refusedStart() async throws {
         try await SealedLogStage.run(SealedLogStage.setup()) { stage in
