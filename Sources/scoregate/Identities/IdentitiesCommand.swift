@@ -10,18 +10,20 @@ internal import Vault
 struct IdentitiesCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "identities",
-        abstract: "Make join tokens, list issued identities, deny peers, rotate the trust root.",
+        abstract:
+            "Make join tokens, join, list issued identities, deny peers, rotate the trust root.",
         discussion: """
-            Works on the state of the vault that --config names, whether it runs or not; a running
-            one notices within 100 ms. A service joins with a token, and renews by itself from then
+            All but "join" work on the state of the vault that --config names, whether it runs or not; a
+            running one notices within 100 ms. A service joins with a token, and renews by itself from then
             on:
 
               scoregate identities token spiffe://scoregate.local/agent/blue --config vault.yaml \
             --output blue.token
             """,
         subcommands: [
-            IdentitiesTokenCommand.self, IdentitiesListCommand.self, IdentitiesDenyCommand.self,
-            IdentitiesAllowCommand.self, IdentitiesRotateRootCommand.self,
+            IdentitiesTokenCommand.self, IdentitiesJoinCommand.self, IdentitiesListCommand.self,
+            IdentitiesDenyCommand.self, IdentitiesAllowCommand.self,
+            IdentitiesRotateRootCommand.self,
         ])
 }
 

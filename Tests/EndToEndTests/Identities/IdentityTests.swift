@@ -234,6 +234,40 @@ struct IdentityTests {
         }
     }
 
+    @Test("an operator joins by the command line, and renews")
+    func operatorJoins() async throws {
+        try await IdentityFleet.run(services: false) { fleet in
+            func join(_ arguments: String...) async throws -> GatewayProcess.Outcome {
+                try await GatewayProcess.run(
+                    ["identities", "join", "--directory", fleet.path("ops")] + arguments)
+            }
+            let renewal = try await join("--renew")
+            #expect(renewal.code == 1 && renewal.errors.contains("there is no certificate"))
+            #expect(try await join().code == 2)
+            try await fleet.makeToken("operator/ops", file: "ops.token")
+            let joined = try await join("--token", fleet.path("ops.token"))
+            #expect(joined.code == 0, "\(joined.errors)")
+            #expect(joined.output.contains("spiffe://test.local/operator/ops"))
+            let folder = IdentityFolder(path: fleet.path("ops"))
+            let first = try #require(try folder.certificate())
+            for (path, mode) in [(folder.path, 0o700), (folder.key, 0o600)] {
+                let attributes = try FileManager.default.attributesOfItem(atPath: path)
+                #expect(attributes[.posixPermissions] as? Int == mode)
+            }
+            // A token is good once, and a refusal changes nothing.
+            #expect(try await join("--token", fleet.path("ops.token")).code == 1)
+            #expect(try folder.certificate()?.serial == first.serial)
+            // Over mutual TLS: the vault takes the certificate for what it is.
+            let renewed = try await join("--renew")
+            #expect(renewed.code == 0, "\(renewed.errors)")
+            #expect(try folder.certificate()?.serial != first.serial)
+            try await fleet.restartVault {
+                let away = try await join("--renew")
+                #expect(away.code == 3, "\(away)")
+            }
+        }
+    }
+
     @Test("commands refuse what is no identity, or a second rotation")
     func commands() async throws {
         try await IdentityFleet.run(services: false) { fleet in
