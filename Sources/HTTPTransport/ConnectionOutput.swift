@@ -11,6 +11,8 @@ final class ConnectionOutput {
     private var buffer: ByteBuffer?
     /// Bytes given to the channel so far.
     private(set) var writtenBytes = 0
+    /// Bytes collected and not yet given to the channel.
+    var collectedBytes: Int { self.buffer?.readableBytes ?? 0 }
 
     init(loop: LoopContext) {
         self.loop = loop

@@ -26,7 +26,8 @@ package struct HTTP1BodyDecoder {
         case chunkEnd
         /// In the trailers.
         case trailers
-        case untilClose
+        /// So many bytes came; there may be any number.
+        case untilClose(Int)
         case ended
     }
 
@@ -45,7 +46,7 @@ package struct HTTP1BodyDecoder {
             case .none, .length(0): .ended
             case .length(let length): .length(length)
             case .chunked: .size
-            case .untilClose: .untilClose
+            case .untilClose: .untilClose(0)
             }
     }
 
@@ -91,11 +92,13 @@ package struct HTTP1BodyDecoder {
             case .trailers:
                 guard try self.takeTrailers(&input) else { return .needMore }
                 self.state = .ended
-            case .untilClose:
+            case .untilClose(let taken):
                 let count = input.readableBytes
+                guard count <= self.limits.bodyBytes - taken else { throw .bodyTooLarge }
                 guard count > 0, let slice = input.readSlice(length: count) else {
                     return .needMore
                 }
+                self.state = .untilClose(taken + count)
                 return .bytes(slice)
             case .ended:
                 return .end

@@ -333,7 +333,12 @@ extension HTTP1ClientConnection {
     private func fail(_ error: StreamError?) {
         self.reading = .closed
         let receiver = self.receiver.take()
-        if let error { receiver?.responseFailed(error) }
+        if let error {
+            receiver?.responseFailed(error)
+        } else {
+            // What came of the response, be it all, is to leave though more came that is none.
+            receiver?.responseReadComplete()
+        }
         self.output.discard()
         self.channelContext?.close(promise: nil)
     }

@@ -5,6 +5,8 @@ extension HTTP1ServerConnection: DeadlineOwner {
     /// The client took too long for what it was to do.
     package func deadlinePassed(_ timer: DeadlineTimer, now: NIODeadline) {
         switch self.reading {
+        case .head where !self.isWritable:
+            self.checkReader(now: now)
         case .head where self.isHeadBegun:
             self.refuse(.timedOut)
         case .discarding(var budget) where budget.keepsPace(at: now):
@@ -45,6 +47,16 @@ extension HTTP1ServerConnection: DeadlineOwner {
             self.answerPace.restart(at: now, bytes: self.drainedBytes)
             self.timer.set(now + self.timeouts.stall)
         }
+    }
+
+    /// Goes on with requests that waited for answers to leave.
+    func resumeRequests() {
+        guard case .head = self.reading else { return }
+        self.timer.set(.now() + (self.isHeadBegun ? self.timeouts.head : self.timeouts.idle))
+        if self.isReadingPaused { self.setReading(true) }
+        guard self.input.bytes.readableBytes > 0 else { return }
+        self.process()
+        self.receiver?.requestReadComplete()
     }
 
     /// Bytes that left the channel's queue since the connection began.

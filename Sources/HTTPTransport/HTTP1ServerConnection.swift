@@ -21,7 +21,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler {
 
     var channelContext: ChannelHandlerContext?
     var receiver: (any RequestReceiver)?
-    private var input = ConnectionInput()
+    var input = ConnectionInput()
     let output: ConnectionOutput
     private var parser: HTTP1RequestParser
     private var decoder: HTTP1BodyDecoder
@@ -246,10 +246,12 @@ extension HTTP1ServerConnection {
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
         let isWritable = context.channel.isWritable
         self.isWritable = isWritable
-        if !isWritable {
+        if isWritable {
+            self.resumeRequests()
+        } else {
             self.answerPace.restart(at: .now(), bytes: self.drainedBytes)
             switch self.reading {
-            case .complete, .tunnel: self.timer.set(.now() + self.timeouts.stall)
+            case .head, .complete, .tunnel: self.timer.set(.now() + self.timeouts.stall)
             default: break
             }
         }
@@ -307,7 +309,7 @@ extension HTTP1ServerConnection {
         }
     }
 
-    private func process() {
+    func process() {
         guard !self.isProcessing else { return }
         self.isProcessing = true
         do throws(HTTPError) {
@@ -323,7 +325,7 @@ extension HTTP1ServerConnection {
     private func step() throws(HTTPError) -> Bool {
         switch self.reading {
         case .head:
-            guard self.input.bytes.readableBytes > 0 else { return false }
+            guard self.input.bytes.readableBytes > 0, self.mayAnswer() else { return false }
             return try self.readHead()
         case .body:
             if case .complete = self.writing, !self.bodyIsHere {
@@ -472,6 +474,15 @@ extension HTTP1ServerConnection {
     /// Bounds what a client may pipeline while its answer is on the way.
     private func holdPipelined() {
         if self.input.bytes.readableBytes >= Self.maximumPipelinedBytes { self.setReading(false) }
+    }
+
+    /// Whether one more request may be taken: not while the answers before it wait to be read.
+    ///
+    /// Those that are made at once would have no other bound.
+    private func mayAnswer() -> Bool {
+        if self.output.collectedBytes >= Self.maximumPipelinedBytes { self.flush() }
+        if !self.isWritable { self.setReading(false) }
+        return self.isWritable
     }
 
     private func setAutoRead(_ isWanted: Bool) {

@@ -27,6 +27,19 @@ struct BodyDecoderTests {
         return (body, String(buffer: input), decoder.isEnded)
     }
 
+    @Test("a body that ends with the connection is bounded as others are")
+    func untilCloseLimit() throws {
+        var limits = HTTPLimits()
+        limits.bodyBytes = 5
+        var decoder = HTTP1BodyDecoder(framing: .untilClose, limits: limits)
+        var input = ByteBuffer(string: "abc")
+        guard case .bytes = try decoder.next(&input) else { return #expect(Bool(false)) }
+        input.writeString("de")
+        guard case .bytes = try decoder.next(&input) else { return #expect(Bool(false)) }
+        input.writeString("f")
+        #expect(throws: HTTPError.bodyTooLarge) { _ = try decoder.next(&input) }
+    }
+
     @Test(
         "a body is the same wherever its bytes are split",
         arguments: [

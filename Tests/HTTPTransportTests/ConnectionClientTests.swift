@@ -59,6 +59,7 @@ private final class ClientBench {
 final class RecordingResponse: ResponseReceiver {
     private(set) var events: [String] = []
     private(set) var connection: HTTP1ClientConnection?
+    private(set) var readCompletes = 0
     var onReady: ((HTTP1ClientConnection) -> Void)?
     var onEvent: ((String) -> Void)?
 
@@ -100,7 +101,7 @@ final class RecordingResponse: ResponseReceiver {
         }
         self.note("end\((lines ?? []).joined())")
     }
-    func responseReadComplete() {}
+    func responseReadComplete() { self.readCompletes += 1 }
     func responseFailed(_ error: StreamError) { self.note("failed: \(error)") }
     func requestWritabilityChanged(isWritable: Bool) { self.note("writable \(isWritable)") }
 }
@@ -154,6 +155,18 @@ struct ConnectionClientTests {
         #expect(!bench.channels[0].isActive)
         #expect(bench.pool.idleConnections == 0)
         #expect(bench.pool.open == 0)
+    }
+
+    @Test("a whole response is given on though bytes follow that are none")
+    func bytesBehind() throws {
+        for rest in ["\r\n", "HTTP/1.1 200 OK\r\n"] {
+            let bench = try ClientBench()
+            let receiver = try bench.ask()
+            try bench.reply(Self.ok + rest)
+            #expect(receiver.events == ["ready", "200", "body ok", "end"])
+            #expect(receiver.readCompletes == 1)
+            #expect(!bench.channels[0].isActive)
+        }
     }
 
     @Test("bytes on an idle connection close it")

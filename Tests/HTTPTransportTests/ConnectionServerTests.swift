@@ -300,6 +300,25 @@ struct ConnectionServerTests {
         #expect(bench.receiver.events.isEmpty)
     }
 
+    @Test("requests whose answers would have to wait are not taken until others have left")
+    func answersNotRead() throws {
+        let bench = try ServerBench()
+        bench.receiver.onEnd = { _ in bench.receiver.answer() }
+        defer { bench.receiver.onEnd = nil }
+        bench.setWritable(false)
+        for _ in 0..<10 { try bench.send(ServerBench.get) }
+        #expect(!bench.receiver.story.contains(.end) && !bench.isReading)
+        bench.setWritable(true)
+        #expect(bench.receiver.story.count { $0 == .end } == 10)
+        #expect(bench.receiver.events.suffix(2) == [.readComplete, .writable(true)])
+        #expect(bench.isReading && bench.isOpen)
+        bench.setWritable(false)
+        bench.pass(.seconds(20))
+        #expect(bench.isOpen)
+        bench.pass(.seconds(30))
+        #expect(!bench.isOpen)
+    }
+
     @Test("a client that does not read its answer is let go")
     func slowReader() throws {
         let bench = try ServerBench()
