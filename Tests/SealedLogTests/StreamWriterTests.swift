@@ -29,6 +29,20 @@ import Testing
         #expect(structure.frames == report.frames)
     }
 
+    @Test("A loss begins another segment where an entry would")
+    func lossAtTheLimit() throws {
+        let log = try TestLog()
+        let writer = try log.open()
+        for _ in 0..<3 {
+            _ = writer.append(log.batch(1), now: log.time)
+            log.pass(milliseconds: 16 * 60_000)
+            writer.count(lost: 0, bodies: 1, .queueFull, now: log.time)
+        }
+        #expect(try log.segments().count == 4)
+        writer.close(now: log.time)
+        #expect(try log.read().report.findings == [])
+    }
+
     @Test(
         "An entry larger than a frame runs over several, also filled up and under hbi",
         arguments: [SegmentHeader.Flags.bodies, [.padded, .hbi, .bodies]])

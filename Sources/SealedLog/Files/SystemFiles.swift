@@ -100,8 +100,10 @@ package final class SystemFiles: LogFileSystem {
         guard status.st_mode & S_IFMT == S_IFREG else {
             throw .file(operation: "open", path: file.path, errno: EINVAL)
         }
-        let written = status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1_000_000
-        return (status.st_size, UInt64(max(0, written)))
+        // A file may have any time that somebody gave it.
+        let seconds = min(max(0, status.st_mtim.tv_sec), Int.max / 1000 - 1)
+        let written = seconds * 1000 + status.st_mtim.tv_nsec / 1_000_000
+        return (status.st_size, UInt64(written))
     }
 
     package func synchronize(_ file: LogFile) throws(SealedLogError) {

@@ -123,12 +123,14 @@ extension FrameHeader {
             bytes.bigEndian(UInt64.self, at: 48) == 0, bytes.bigEndian(UInt32.self, at: 56) == 0
         else { return nil }
         let entries = bytes.bigEndian(UInt32.self, at: 24)
+        let firstSequence = bytes.bigEndian(UInt64.self, at: 16)
+        guard firstSequence < SegmentLimits.entries else { return nil }
         guard type == .entries || entries == 0,
             flags != .continues || entries > 0
         else { return nil }
         self.init(
             type: type, flags: flags, index: bytes.bigEndian(UInt64.self, at: 8),
-            firstSequence: bytes.bigEndian(UInt64.self, at: 16), entries: entries,
+            firstSequence: firstSequence, entries: entries,
             plaintextBytes: Int(count))
     }
 

@@ -4,6 +4,8 @@ package enum SegmentLimits {
     package static let frames: UInt64 = 1 << 20
     /// 2^48 segments a stream: one each millisecond for 8,900 years, and nowhere near where numbers end.
     package static let segments: UInt64 = 1 << 48
+    /// 2^62 entries a stream: as many as nobody writes, and nowhere near where numbers end.
+    package static let entries: UInt64 = 1 << 62
     /// 256 MiB: a reader checks it in a fraction of a second, and a failure costs no more.
     package static let bytes = 256 << 20
     /// 15 minutes, in nanoseconds: what a thief of memory can open goes no further back.

@@ -11,10 +11,15 @@ enum UTCTime {
 
     /// Reads what ``text(milliseconds:)`` writes, as Unix milliseconds; nil for anything else.
     static func milliseconds(_ text: String) -> UInt64? {
-        let parts = text.split(separator: "T", omittingEmptySubsequences: false)
-        guard text.utf8.count == 20, text.utf8.last == UInt8(ascii: "Z"), parts.count == 2 else {
-            return nil
-        }
+        // No sign: a part that is negative would count back before 1970.
+        let form = "dddd-dd-ddTdd:dd:ddZ".utf8
+        guard text.utf8.count == form.count,
+            zip(text.utf8, form).allSatisfy({ byte, place in
+                place == UInt8(ascii: "d")
+                    ? (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) : byte == place
+            })
+        else { return nil }
+        let parts = text.split(separator: "T")
         let date = parts[0].split(separator: "-").compactMap { Int($0) }
         let time = parts[1].dropLast().split(separator: ":").compactMap { Int($0) }
         guard date.count == 3, time.count == 3, (1970...9999).contains(date[0]) else { return nil }

@@ -87,13 +87,20 @@ package final class SegmentWriter {
             - (self.header.flags.contains(.padded) ? Padding.lengthBytes : 0)
     }
 
-    /// Whether that many more bytes of payload fit, in frames of any size, with index and final
+    /// Whether that many more bytes of payload fit, in at least so many frames, with index and final
     /// frame after them.
-    package func hasRoom(forPayload bytes: Int) -> Bool {
-        let frames = UInt64(bytes / self.payloadCapacity + Self.framesInReserve)
+    package func hasRoom(forPayload bytes: Int, inFrames count: Int = 0) -> Bool {
+        let full = bytes / self.payloadCapacity
+        let frames = max(full, count) + Self.framesInReserve
         let frameBytes = FrameHeader.frameBytes(plaintextBytes: self.header.largestFrameBytes)
-        return self.frames + frames <= SegmentLimits.frames
-            && self.bytes + Int(frames) * frameBytes <= SegmentLimits.bytes
+        // A frame that is not full is filled up, or has little more than its payload.
+        let isPadded = self.header.flags.contains(.padded)
+        let needed =
+            isPadded
+            ? frames * frameBytes
+            : (full + Self.framesInReserve) * frameBytes + count * Self.smallestFrameBytes
+        return self.frames + UInt64(frames) <= SegmentLimits.frames
+            && self.bytes + needed <= SegmentLimits.bytes
     }
 
     /// Seals a frame of entries and writes it, and an index where one is due.

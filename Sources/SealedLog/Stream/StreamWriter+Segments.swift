@@ -11,7 +11,8 @@ extension StreamWriter {
         guard let segment = self.segment, self.unwritten < self.retained.count else { return }
         let waiting = self.retained[self.unwritten...].reduce(0) { $0 + $1.payload.count }
         guard
-            !segment.hasRoom(forPayload: waiting)
+            !segment.hasRoom(
+                forPayload: waiting, inFrames: self.retained.count - self.unwritten)
                 || now.monotonicNanoseconds &- self.segmentBegan >= SegmentLimits.nanoseconds
         else { return }
         try self.turnOver(.limit, now)

@@ -254,7 +254,11 @@ package final class StreamWriter {
         gap.lastMilliseconds = max(gap.lastMilliseconds, milliseconds)
         self.gap = gap
         self.nextSequence += entries
-        self.attempt(now) { () throws(SealedLogError) in try self.writePending() }
+        self.attempt(now) { () throws(SealedLogError) in
+            self.retainGap()
+            try self.makeRoom(now)
+            try self.writeRetained()
+        }
     }
 
     /// Writes what waits, so that the end of this process does not lose it; begins another segment

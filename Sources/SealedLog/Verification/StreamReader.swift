@@ -224,6 +224,7 @@ package final class StreamReader {
             present.fault = (fault, frame: 0)
             try self.judge(&present, source, nil, recovery, isLast)
             self.link(previous, name, nil)
+            if isLast, recovery == nil { self.checkHeaderless(name, previous, anchor) }
             return present
         }
         guard header.segmentID == name.segmentID, header.number == name.number,
@@ -397,7 +398,7 @@ package final class StreamReader {
         _ source: SegmentSource, _ name: SegmentName, _ recovery: RecoveryPayload
     ) throws(SealedLogError) {
         let digest = try SegmentScan.digest(
-            of: source, from: Int(recovery.validBytes), self.ciphers)
+            of: source, from: Int(clamping: recovery.validBytes), self.ciphers)
         if digest != recovery.tornDigest { self.report.notes.append(.tornChanged(name)) }
     }
 
@@ -414,7 +415,7 @@ package final class StreamReader {
                 guard case .frame = try reader.next() else { return false }
             }
             return reader.head == recovery.head
-                && reader.validBytes == Int(recovery.validBytes)
+                && reader.validBytes == Int(clamping: recovery.validBytes)
         } catch .segment {
             return false
         }
@@ -442,6 +443,26 @@ package final class StreamReader {
         }
         if header.previousHead != previous.head {
             self.report.findings.append(.previousDiffers(name))
+        }
+    }
+
+    /// Holds a segment that ends within its header, and that nothing names, against what came before.
+    ///
+    /// It is what a crash leaves at the stream's end: after all others, with no anchor of its own, and
+    /// after no segment that only a header could excuse.
+    private func checkHeaderless(
+        _ name: SegmentName, _ previous: Previous?, _ anchor: StreamAnchor?
+    ) {
+        if self.isSearching { return }
+        if let anchor, name.number <= anchor.number {
+            self.report.findings.append(.truncated(name))
+        }
+        let expected = previous.map { $0.name.number + 1 } ?? 0
+        if name.number > expected {
+            self.report.findings.append(.missing(expected...name.number - 1))
+        }
+        if let previous, previous.headAsFound != nil, let fault = previous.fault {
+            self.report.findings.append(.segment(previous.name, fault.0, frame: fault.frame))
         }
     }
 
