@@ -79,6 +79,8 @@ package final class LogWriter {
     /// Takes over a stream that was opened; batches for `number` go to it.
     package func add(_ writer: StreamWriter, as number: Int, _ durability: Durability) {
         let stream = Stream(writer, durability)
+        // In place of one that was shredded it goes on with that one's count.
+        writer.lostEntries += self.streams[number]?.writer.lostEntries ?? 0
         self.streams[number] = stream
         self.keepAnchor(of: stream)
     }
