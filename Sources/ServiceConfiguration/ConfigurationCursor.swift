@@ -176,15 +176,26 @@ package struct ConfigurationCursor {
         return ["", "~", "null"].contains(scalar.string)
     }
 
+    /// Says what kind of value was found, never the value: it may be a secret that was written where
+    /// its file's name belongs, and what is reported is logged.
     private func reportType(_ expected: String) {
         let found =
             switch self.node {
             case .mapping: "a mapping"
             case .sequence: "a list"
-            case .scalar(let scalar): self.isNothing ? "nothing" : "\"\(scalar.string)\""
+            case .scalar(let scalar): self.isNothing ? "nothing" : Self.kind(of: scalar)
             case .alias: "an alias"
             }
         self.report("expected \(expected), found \(found)")
+    }
+
+    private static func kind(of scalar: Node.Scalar) -> String {
+        switch scalar.style {
+        case .singleQuoted, .doubleQuoted: "text in quotes"
+        case .plain where Bool(scalar.string) != nil: "a truth value"
+        case .plain where Double(scalar.string)?.isFinite == true: "a number"
+        default: "text"
+        }
     }
 }
 

@@ -28,13 +28,13 @@ package struct ConfigurationFiles {
     func credentialPath(_ place: ConfigurationCursor) -> String? {
         guard let name = place.string() else { return nil }
         guard !name.contains("/"), name != ".", name != ".." else {
-            place.report("\"\(name)\" is not a credential's name: it must not contain /")
+            // Not shown: it may be the secret itself.
+            place.report("this is not a credential's name: it must not contain /")
             return nil
         }
         guard let folder = self.environment["CREDENTIALS_DIRECTORY"], folder.hasPrefix("/") else {
             place.report(
-                "there is no $CREDENTIALS_DIRECTORY: start by systemd with LoadCredential=\(name):…"
-            )
+                "there is no $CREDENTIALS_DIRECTORY: start by systemd with LoadCredential=")
             return nil
         }
         let path = "\(folder)/\(name)"

@@ -181,11 +181,12 @@ extension ConfigurationCursor {
         self.name(where: AzureCredential.isDirectoryName, "a GUID or a domain")
     }
 
-    /// The text that stands here, if it is of the form wanted.
+    /// The text that stands here, if it is of the form wanted; not shown if it is not, as the name of a
+    /// secret may be the secret.
     func name(where isValid: (String) -> Bool, _ form: String) -> String? {
         guard let text = self.string() else { return nil }
         if isValid(text) { return text }
-        self.report("\"\(text)\" is not of the form wanted here: \(form)")
+        self.report("this is not of the form wanted here: \(form)")
         return nil
     }
 }

@@ -41,7 +41,7 @@ struct OperationsConfigurationTests {
             #"gateway.yaml:5:1: unknown key "workes"; did you mean "workers"?"#),
         .edit(
             "wrong type", "workers: 2", "workers: many",
-            #"gateway.yaml:5:10: expected a whole number, found "many""#),
+            "gateway.yaml:5:10: expected a whole number, found text"),
         .edit(
             "duplicate key", "workers: 2", "workers: 2\\nworkers: 2",
             #"gateway.yaml:5:1: key "workers" stands here more than once"#),

@@ -132,9 +132,9 @@ struct ConfigurationCase: Sendable, CustomTestStringConvertible {
             .replacing("retry_stale: true", with: "retry_stale: yes")
         #expect(
             folder.problems(yaml) == [
-                "5:10: expected a whole number, found \"many\"",
+                "5:10: expected a whole number, found text",
                 "7:1: unknown key \"drain_timeout\"; did you mean \"drain_timeout_ms\"?",
-                "35:22: expected true or false, found \"yes\"",
+                "35:22: expected true or false, found text",
             ])
     }
 
@@ -184,9 +184,64 @@ struct ConfigurationCase: Sendable, CustomTestStringConvertible {
         #expect(folder.problems(yaml, environment: ["CREDENTIALS_DIRECTORY": folder.path]) == [])
         #expect(
             folder.problems(yaml) == [
-                "4:24: there is no $CREDENTIALS_DIRECTORY: start by systemd with "
-                    + "LoadCredential=root.key:…"
+                "4:24: there is no $CREDENTIALS_DIRECTORY: start by systemd with LoadCredential="
             ])
+    }
+
+    @Test(
+        "what stands in the place of a secret is never shown",
+        arguments: [
+            (
+                "root_key: {file: root.key}", "root_key: sk-live",
+                "4:11: expected a mapping, found text"
+            ),
+            (
+                "root_key: {file: root.key}", "root_key: 12345678",
+                "4:11: expected a mapping, found a number"
+            ),
+            (
+                "root_key: {file: root.key}", "root_key: [sk-live]",
+                "4:11: expected a mapping, found a list"
+            ),
+            (
+                "root_key: {file: root.key}", "root_key: {credential: sk/live}",
+                "4:24: this is not a credential's name: it must not contain /"
+            ),
+            (
+                "root_key: {file: root.key}", "root_key: {credential: sk-live}",
+                "4:24: there is no $CREDENTIALS_DIRECTORY: start by systemd with LoadCredential="
+            ),
+            (
+                "        protocol: http1", "        credentials: {x-api-key: sk-live}",
+                "33:34: expected a mapping, found text"
+            ),
+            (
+                "        protocol: http1", "        credentials: {x-api-key: \"sk-live\"}",
+                "33:34: expected a mapping, found text in quotes"
+            ),
+            (
+                "        protocol: http1",
+                "        credentials: {x-api-key: {secret: \"sk live\"}}",
+                "33:43: this is not of the form wanted here: 1 to 127 letters, digits and dashes"
+            ),
+            (
+                "workers: 2",
+                "azure: {tenant_id: t, client_id: a, client_secret: sk-live}",
+                "5:52: expected a mapping, found text"
+            ),
+            (
+                "identity: {chain: identity.pem, key: identity.key, trust_roots: roots.pem}",
+                "identity: {vault: {token: sk-live}, directory: identity}",
+                "19:27: expected a mapping, found text"
+            ),
+        ])
+    func misplacedSecret(_ old: String, _ new: String, _ expected: String) throws {
+        let folder = try ConfigurationFolder()
+        #expect(Self.valid.contains(old))
+        let problems = folder.problems(
+            Self.valid.replacing(old, with: new, maxReplacements: 1))
+        #expect(problems.contains(expected), "\(problems)")
+        #expect(!problems.contains { $0.contains("live") || $0.contains("12345678") })
     }
 
     @Test("secrets in variables of ours are refused, in others noticed")

@@ -85,7 +85,7 @@ import Testing
             ),
             (
                 service, "cmk_key_name: a/b, cmk_vault_base_url: \"https://127.0.0.1:7443\"",
-                "27:32: \"a/b\" is not of the form wanted here: 1 to 127 letters, digits and dashes"
+                "27:32: this is not of the form wanted here: 1 to 127 letters, digits and dashes"
             ),
             (
                 "vault: {base_url: \"https://a\", identity: \"spiffe://scoregate.local/agent/a\"}",
@@ -131,8 +131,8 @@ import Testing
         arguments: [
             (service, "secret: backend-key, version: 9a", nil),
             ("workers: 2", "secret: backend-key", "there is no \"vault\" that it could be in"),
-            (service, "secret: a/b", "\"a/b\" is not of the form wanted here: 1 to 127 letters,"),
-            (service, "secret: a, version: a-b", "\"a-b\" is not of the form wanted here"),
+            (service, "secret: a/b", "this is not of the form wanted here: 1 to 127 letters,"),
+            (service, "secret: a, version: a-b", "this is not of the form wanted here"),
             (service, "secret: a, file: secret", "leave out either \"file\" or \"secret\""),
             (service, "file: secret, version: 9a", "a file has no versions"),
             (service, "scheme: Bearer", "missing key \"file\""),
