@@ -88,8 +88,15 @@ struct KeysCommand: ParsableCommand {
         var slot: EndpointKeySlot = .primary
         @Option(help: "How many seconds the slot's present key is accepted still.")
         var grace: UInt32 = 0
-        @Option(help: "After how many days the new key expires; without it, never.")
+        @Option(help: "After how many days the new key expires, at least 1; without it, never.")
         var days: UInt16?
+
+        func validate() throws {
+            if self.days == 0 {
+                throw ValidationError(
+                    "--days is at least 1: the new key would have expired already.")
+            }
+        }
 
         func run() throws {
             let store = try self.target.open()

@@ -104,4 +104,17 @@ struct OperationsKeysTests {
             #expect(unknown.errors.contains(#"there is no endpoint "rose""#))
         }
     }
+
+    @Test("A key that would have expired already is not made, and the one there stays")
+    func noDays() async throws {
+        try await Installation.run(starts: false) { installation in
+            _ = try await installation.key()
+            let before = try await installation.command("keys", "list", "iris").output
+            let refused = try await installation.command(
+                "keys", "regenerate", "iris", "--days", "0")
+            #expect(refused.code == 2, "\(refused)")
+            #expect(refused.errors.contains("--days is at least 1"))
+            #expect(try await installation.command("keys", "list", "iris").output == before)
+        }
+    }
 }
