@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Foundation
 internal import Gateway
 internal import ServiceConfiguration
+internal import State
 internal import Vault
 
 /// The options of every command that reads a configuration.
@@ -47,6 +48,34 @@ struct ConfigurationOptions: ParsableArguments {
         StandardError.write(
             "there is no endpoint \"\(name)\" in \(self.config); there are: \(names)")
         throw ExitCode(1)
+    }
+}
+
+extension ConfigurationOptions {
+    /// The state, where it still has something of an endpoint that is not in the configuration any more;
+    /// says so on standard error.
+    ///
+    /// - Parameters:
+    ///   - name: The endpoint's name.
+    ///   - configuration: Which state is meant.
+    ///   - isKnown: Whether the state has something of it.
+    /// - Returns: nil if the configuration has the endpoint, or the state knows nothing of it.
+    func removedEndpoint(
+        _ name: String, of configuration: GatewayConfiguration,
+        isKnown: (StateStore) throws(StateError) -> Bool
+    ) throws -> (store: StateStore, rootKeyPath: String)? {
+        guard !configuration.endpoints.contains(where: { $0.name == name }),
+            let path = configuration.rootKeyFile
+        else { return nil }
+        let store = try StateChange.failing { () throws(StateError) in
+            try StateStore(folder: configuration.stateDirectory, rootKeyPath: path)
+        }
+        let isKnown = try StateChange.failing { () throws(StateError) in try isKnown(store) }
+        guard isKnown else { return nil }
+        StandardError.write(
+            "endpoint \"\(name)\" is not in \(self.config); the state has its keys still, "
+                + "and they are good again once it is back")
+        return (store, path)
     }
 }
 

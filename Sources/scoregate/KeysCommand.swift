@@ -26,8 +26,19 @@ struct KeysCommand: ParsableCommand {
         @OptionGroup var options: ConfigurationOptions
 
         /// Opens the state of the configuration, which must have the endpoint.
-        func open() throws -> StateStore {
+        ///
+        /// - Parameter takesRemoved: Whether an endpoint will do that only the state still has keys of.
+        func open(takesRemoved: Bool = false) throws -> StateStore {
             let configuration = try self.options.read()
+            if takesRemoved,
+                let opened = try self.options.removedEndpoint(
+                    self.endpoint, of: configuration,
+                    isKnown: { store throws(StateError) in
+                        try store.endpointKeys().keys.contains { $0.endpoint == self.endpoint }
+                    })
+            {
+                return opened.store
+            }
             let endpoint = try self.options.endpoint(self.endpoint, of: configuration)
             guard endpoint.authentication == .key, let path = configuration.rootKeyFile else {
                 StandardError.write(
@@ -51,7 +62,7 @@ struct KeysCommand: ParsableCommand {
         @OptionGroup var target: Target
 
         func run() throws {
-            let store = try self.target.open()
+            let store = try self.target.open(takesRemoved: true)
             let endpoint = self.target.endpoint
             let keys = try StateChange.failing { () throws(StateError) in
                 try self.target.ring(store).list(endpoint: endpoint)
@@ -141,7 +152,7 @@ struct KeysCommand: ParsableCommand {
         var keepStreams = false
 
         func run() throws {
-            let store = try self.target.open()
+            let store = try self.target.open(takesRemoved: true)
             let target = self.target
             let revoked = try StateChange.failing { () throws(StateError) in
                 try target.ring(store).revoke(

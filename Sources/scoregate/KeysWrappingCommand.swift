@@ -29,8 +29,19 @@ struct KeysWrappingCommand: ParsableCommand {
         @OptionGroup var options: ConfigurationOptions
 
         /// Opens the state of the configuration, which must have the endpoint.
-        func open() throws -> Opened {
+        ///
+        /// - Parameter takesRemoved: Whether an endpoint will do that only the state still has keys of.
+        func open(takesRemoved: Bool = false) throws -> Opened {
             let configuration = try self.options.read()
+            if takesRemoved,
+                let opened = try self.options.removedEndpoint(
+                    self.endpoint, of: configuration,
+                    isKnown: { store throws(StateError) in
+                        try !store.wrappingKeys(of: self.endpoint).isEmpty
+                    })
+            {
+                return Opened(store: opened.store, rootKeyPath: opened.rootKeyPath)
+            }
             let endpoint = try self.options.endpoint(self.endpoint, of: configuration)
             guard let path = configuration.rootKeyFile else {
                 StandardError.write(
@@ -49,7 +60,9 @@ struct KeysWrappingCommand: ParsableCommand {
             let store: StateStore
             let rootKeyPath: String
             /// The customer's key of the endpoint; nil where the embedded vault has it.
-            let customerKey: CustomerKeyConfiguration?
+            var customerKey: CustomerKeyConfiguration?
+            /// Whether the endpoint is configured and has no `data_collector`: no answer depends on the key.
+            var logsNothing = false
 
             /// Ends the command with 1 where the key is not ours to change.
             func refuseCustomerKey(of endpoint: String, to change: String) throws {
@@ -89,7 +102,7 @@ struct KeysWrappingCommand: ParsableCommand {
         @OptionGroup var target: Target
 
         func run() async throws {
-            let opened = try self.target.open()
+            let opened = try self.target.open(takesRemoved: true)
             let embedded = try StateChange.failing { () throws(StateError) in
                 try opened.store.wrappingKeys(of: self.target.endpoint)
             }
@@ -201,7 +214,7 @@ struct KeysWrappingCommand: ParsableCommand {
 
 extension KeysWrappingCommand.Target {
     fileprivate func setEnabled(_ isEnabled: Bool) throws {
-        let opened = try self.open()
+        let opened = try self.open(takesRemoved: true)
         let store = opened.store
         if try isEnabled && store.suspendedLogStreams().contains(self.endpoint) {
             let generation = try StateChange.failing { () throws(StateError) in

@@ -117,4 +117,33 @@ struct OperationsKeysTests {
             #expect(try await installation.command("keys", "list", "iris").output == before)
         }
     }
+
+    @Test("Keys of an endpoint that is not configured any more are listed, revoked and disabled")
+    func removedEndpoint() async throws {
+        try await Installation.run(starts: false) { installation in
+            _ = try await installation.key()
+            let rotated = try await installation.command("keys", "wrapping", "rotate", "iris")
+            #expect(rotated.code == 0, "\(rotated)")
+            try installation.write(
+                "gateway.yaml", installation.text.replacing("  iris:", with: "  rose:"))
+            let note = #"endpoint "iris" is not in "#
+            let listed = try await installation.command("keys", "list", "iris")
+            #expect(listed.code == 0 && listed.output.contains("primary"), "\(listed)")
+            #expect(listed.errors.contains(note))
+            let made = try await installation.command("keys", "regenerate", "iris")
+            #expect(made.code == 1 && made.errors.contains("there is no endpoint"), "\(made)")
+            let revoked = try await installation.command("keys", "revoke", "iris")
+            #expect(revoked.code == 0 && revoked.output.contains("revoked"), "\(revoked)")
+            #expect(revoked.errors.contains(note))
+            for (command, text) in [
+                ("list", "active"), ("disable", "disabled: "), ("enable", "enabled: "),
+            ] {
+                let outcome = try await installation.command("keys", "wrapping", command, "iris")
+                #expect(outcome.code == 0 && outcome.output.contains(text), "\(outcome)")
+                #expect(outcome.errors.contains(note))
+            }
+            let again = try await installation.command("keys", "wrapping", "rotate", "iris")
+            #expect(again.code == 1, "\(again)")
+        }
+    }
 }
