@@ -52,7 +52,8 @@ struct KeysWrappingCommand: ParsableCommand {
                 try StateStore(folder: configuration.stateDirectory, rootKeyPath: path)
             }
             return Opened(
-                store: store, rootKeyPath: path, customerKey: endpoint.encryption.customerKey)
+                store: store, rootKeyPath: path, customerKey: endpoint.encryption.customerKey,
+                logsNothing: endpoint.durability == nil)
         }
 
         /// The state, and what is needed to change its wrapping keys.
@@ -126,7 +127,7 @@ struct KeysWrappingCommand: ParsableCommand {
             abstract: "Make a new version, which seals from now on.",
             discussion: """
                 What was sealed before needs the older versions still; "logs rewrap" puts it under the
-                newest one.
+                newest one. An endpoint without a data_collector seals nothing, under no version.
                 """)
 
         @OptionGroup var target: Target
@@ -140,15 +141,25 @@ struct KeysWrappingCommand: ParsableCommand {
                     now: UnixTime.milliseconds, actor: StateChange.actor)
             }
             let version = change.keys.first?.version ?? 0
+            if opened.logsNothing {
+                StandardError.write(
+                    "endpoint \"\(self.target.endpoint)\" has no data_collector and logs nothing: "
+                        + "nothing is sealed under the new version until it does")
+            }
             try self.target.report(
                 change.keys, generation: change.generation,
-                "version \(version) seals from now on", in: opened.store)
+                "version \(version) \(opened.logsNothing ? "made" : "seals from now on")",
+                in: opened.store)
         }
     }
 
     struct Disable: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Take all versions out of use: the endpoint's log cannot be written or read.")
+            abstract: "Take all versions out of use: the endpoint's log cannot be written or read.",
+            discussion: """
+                Requests are then refused only where they are to be logged: an endpoint without a
+                data_collector goes on answering.
+                """)
 
         @OptionGroup var target: Target
 
@@ -241,6 +252,11 @@ extension KeysWrappingCommand.Target {
             change.keys.isEmpty
             ? "it was \(state) before"
             : "\(state): \(change.keys.map(\.vaultID).joined(separator: ", "))"
+        if opened.logsNothing, !isEnabled {
+            StandardError.write(
+                "endpoint \"\(self.endpoint)\" has no data_collector and logs nothing: no request is "
+                    + "refused; what was logged of it before cannot be read")
+        }
         try self.report(change.keys, generation: change.generation, text, in: store)
     }
 }

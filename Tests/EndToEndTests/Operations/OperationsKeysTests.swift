@@ -146,4 +146,21 @@ struct OperationsKeysTests {
             #expect(again.code == 1, "\(again)")
         }
     }
+
+    @Test(
+        "Changing the wrapping key of an endpoint that logs nothing says that it changes no answer")
+    func wrappingKeyOfNoLog() async throws {
+        try await Installation.run(starts: false) { installation in
+            let rotated = try await installation.command("keys", "wrapping", "rotate", "iris")
+            #expect(rotated.code == 0, "\(rotated)")
+            #expect(rotated.output.contains("version 1 made"), "\(rotated)")
+            #expect(!rotated.output.contains("seals from now on"))
+            let disabled = try await installation.command("keys", "wrapping", "disable", "iris")
+            #expect(disabled.code == 0, "\(disabled)")
+            for outcome in [rotated, disabled] {
+                #expect(outcome.errors.contains("logs nothing"), "\(outcome)")
+            }
+            #expect(disabled.errors.contains("no request is refused"))
+        }
+    }
 }
