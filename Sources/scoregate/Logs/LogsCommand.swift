@@ -88,12 +88,18 @@ struct LogsCommand: ParsableCommand {
         }
     }
 
-    static func failure(_ error: any Error) -> CommandFailure {
+    /// What ends the command; `endpoint` is named where the error does not say whose log it is.
+    static func failure(_ error: any Error, of endpoint: String? = nil) -> CommandFailure {
         switch error {
         case StartError.refused(let reason): CommandFailure(code: .refused, message: reason)
         case let error as StartError:
             CommandFailure(code: .environment, message: error.description)
-        default: CommandFailure(code: .environment, message: "the log cannot be read: \(error)")
+        default:
+            CommandFailure(
+                code: .environment,
+                message:
+                    "the log\(endpoint.map { " of endpoint \($0)" } ?? "") cannot be read: \(error)"
+            )
         }
     }
 

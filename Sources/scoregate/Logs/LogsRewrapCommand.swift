@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Gateway
+internal import KeyVault
 internal import SealedLog
 
 extension LogsCommand {
@@ -9,7 +10,9 @@ extension LogsCommand {
             abstract: "Put log keys under the newest version of their wrapping key.",
             discussion: """
                 A running gateway does this by itself after a rotation. Nothing that was sealed is \
-                touched. Can be stopped at any time and begun again.
+                touched. Can be stopped at any time and begun again. An endpoint whose wrapping key \
+                cannot be used is named, and ends the command with 1; the others' log keys are wrapped \
+                anew all the same.
                 """)
 
         @OptionGroup var target: Target
@@ -17,6 +20,7 @@ extension LogsCommand {
         func run() async throws {
             let (archive, streams) = try self.target.open()
             var answers: [Answer] = []
+            var isComplete = true
             for stream in streams {
                 guard let endpoint = stream.endpoint else { continue }
                 let progress = Progress("wrapping anew, \(endpoint)", unit: "log keys")
@@ -24,8 +28,15 @@ extension LogsCommand {
                 do {
                     defer { progress.end() }
                     outcome = try await archive.rewrap(stream, turned: progress.show)
+                } catch KeyVaultError.revoked(let state) {
+                    // The logs of the other endpoints are none the worse for it.
+                    isComplete = false
+                    StandardError.write(
+                        "\(endpoint): its log keys stay as they are: \(KeyVaultError.revoked(state))"
+                    )
+                    continue
                 } catch {
-                    throw LogsCommand.failure(error)
+                    throw LogsCommand.failure(error, of: endpoint)
                 }
                 answers.append(Answer(endpoint, outcome))
             }
@@ -34,7 +45,9 @@ extension LogsCommand {
             } else {
                 for answer in answers { answer.show() }
             }
-            if answers.contains(where: { !$0.unreadable.isEmpty }) { throw ExitCode(1) }
+            if !isComplete || answers.contains(where: { !$0.unreadable.isEmpty }) {
+                throw ExitCode(1)
+            }
         }
 
         private struct Answer: Encodable {

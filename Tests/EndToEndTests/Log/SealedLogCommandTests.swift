@@ -40,6 +40,39 @@ struct SealedLogCommandTests {
         }
     }
 
+    @Test("a disabled key keeps nobody else's log keys from being wrapped anew")
+    func rewrapBesideDisabled() async throws {
+        var setup = SealedLogStage.setup()
+        let collector = setup.deploymentLines
+        setup.endpoints = { backend in
+            ["iris", "wine"].map { name in
+                """
+                  \(name):
+                    hosts: [localhost]
+                    path_prefix: /\(name)
+                    deployments:
+                      blue:
+                        backends: ["\(backend)"]
+                \(collector)
+                """
+            }.joined(separator: "\n")
+        }
+        try await SealedLogStage.run(setup) { stage in
+            #expect(await stage.gateway.end() == 0)
+            for arguments in [["disable", "iris"], ["rotate", "wine"]] {
+                let outcome = try await SealedLogStage.command(
+                    stage, "keys", "wrapping", arguments[0], arguments[1])
+                #expect(outcome.code == 0, "\(outcome)")
+            }
+            let rewrapped = try await SealedLogStage.command(stage, "logs", "rewrap")
+            #expect(rewrapped.code == 1, "\(rewrapped)")
+            #expect(
+                rewrapped.errors.contains(
+                    "iris: its log keys stay as they are: the wrapping key is disabled"))
+            #expect(rewrapped.output.contains("wine: 1 log keys wrapped anew"), "\(rewrapped)")
+        }
+    }
+
     @Test("one request is found by its id, in the segment that has it")
     func lookup() async throws {
         try await SealedLogStage.run(SealedLogStage.setup()) { stage in
