@@ -28,6 +28,23 @@ struct MetricsTextTests {
                 """)
     }
 
+    @Test("a certificate of several listeners is one series for each use")
+    func sharedCertificate() throws {
+        let folder = try ConfigurationFolder()
+        let listener = ConfigurationFileTests.valid.replacing(
+            "admin:",
+            with: """
+                  - address: 0.0.0.0:8444
+                    tls: {certificates: [{chain: gateway.pem, key: gateway.key}]}
+                admin:
+                """, maxReplacements: 1)
+        var text = PrometheusText()
+        CertificateMetrics.write(try folder.read(listener), to: &text)
+        let series = text.text.split(separator: "\n").filter { !$0.hasPrefix("#") }
+            .map { $0.prefix { $0 != " " } }
+        #expect(series.count == 2, "\(series)")
+        #expect(Set(series).count == series.count)
+    }
     @Test("a line of JSON stays one, whatever bytes it carries")
     func json() throws {
         for byte in UInt8.min...UInt8.max {

@@ -13,8 +13,11 @@ enum CertificateMetrics {
             files.append(("identity", identity.certificate.chain))
         }
         var samples: [(PrometheusText.Labels, Double)] = []
+        var seen: Set<String> = []
         for (use, file) in files {
-            guard let bytes = try? WholeFile.read(file, maximum: 1 << 20),
+            // Listeners may share a certificate: a series stands in the text once.
+            guard seen.insert("\(use) \(file)").inserted,
+                let bytes = try? WholeFile.read(file, maximum: 1 << 20),
                 let leaf = try? Certificate.chain(pem: bytes).first
             else { continue }
             samples.append(([("use", use), ("file", file)], Double(leaf.notAfter)))

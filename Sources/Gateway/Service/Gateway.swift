@@ -286,7 +286,7 @@ extension Gateway {
             for worker in self.workers {
                 if let part = try await worker.ask({ $0.recorder?.counts }) { counts.add(part) }
             }
-            LogMetrics.write(counts, keeper, to: &text)
+            LogMetrics.write(counts, keeper, snapshot.configuration, to: &text)
         }
         CertificateMetrics.write(snapshot.configuration, to: &text)
         if let keys = try? self.store?.endpointKeys() {

@@ -96,4 +96,31 @@ struct HighBusinessImpactTests {
         let verified = try await GatewayProcess.run(["logs", "verify", "--config", configuration])
         #expect(verified.code == 0, "\(verified.output)")
     }
+
+    @Test("an endpoint that takes another's number is one series in every metric")
+    func renumbered() async throws {
+        let materials = try Materials()
+        let backend = try await RecordingBackend.start(.loopback)
+        let text = Stage.configuration(Self.setup(materials.path), backend: backend.url)
+        let configuration = try materials.write("gateway.yaml", text)
+        let gateway = try await GatewayProcess.start(configuration: configuration)
+        try materials.write(
+            "gateway.yaml", text.replacing("planted-endpoint", with: "other-endpoint"))
+        gateway.signal(SIGHUP)
+        #expect(await gateway.errors.wait { $0.contains("configuration in force") })
+        let metrics = try await Command.run(
+            "/usr/bin/curl",
+            [
+                "--silent", "--unix-socket", materials.path + "/admin.sock",
+                "http://admin/metrics",
+            ])
+        #expect(await gateway.end() == 0)
+        await backend.stop()
+        let series = metrics.output.split(separator: "\n").filter { !$0.hasPrefix("#") }
+            .map { $0.prefix { $0 != " " } }
+        #expect(
+            series.contains("gateway_log_serving{endpoint=\"hbi-1\"}"), "\(gateway.errors.value)")
+        let counts = Dictionary(series.map { ($0, 1) }, uniquingKeysWith: +)
+        #expect(counts.filter { $0.value > 1 }.isEmpty)
+    }
 }
