@@ -35,6 +35,39 @@ package final class StateStore: Sendable {
         self.path = path
     }
 
+    /// Whether there is a state in `folder`.
+    package static func isMade(in folder: String) -> Bool {
+        FileManager.default.fileExists(atPath: "\(folder)/\(self.fileName)")
+    }
+
+    /// What keeps a state from being opened, or made, in `folder`, as far as that can be seen without making
+    /// anything; nil if nothing does.
+    package static func problem(of folder: String) -> StateError? {
+        let files = FileManager.default
+        guard let attributes = try? files.attributesOfItem(atPath: folder) else {
+            // What is missing of the way there is made, too.
+            return nil
+        }
+        if attributes[.type] as? FileAttributeType == .typeRegular {
+            return .folder(path: folder, reason: "it is no folder")
+        }
+        do throws(StateError) {
+            try Self.refuseOpenFolder(folder, attributes)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    private static func refuseOpenFolder(
+        _ folder: String, _ attributes: [FileAttributeKey: Any]
+    ) throws(StateError) {
+        let mode = (attributes[.posixPermissions] as? NSNumber)?.intValue ?? 0o777
+        guard mode & 0o077 == 0 else {
+            throw .folder(path: folder, reason: "it is open to others: chmod 700 \(folder)")
+        }
+    }
+
     /// What `PRAGMA text` answers on the writer connection; nil if nothing.
     func pragma(_ text: String) throws(StateError) -> String? {
         try StateError.wrapping("PRAGMA") {
@@ -51,12 +84,7 @@ package final class StateStore: Sendable {
             guard unsafe mkdir(folder, 0o700) == 0 || errno == EEXIST else {
                 throw CocoaError(.fileWriteUnknown)
             }
-            let attributes = try files.attributesOfItem(atPath: folder)
-            let mode = (attributes[.posixPermissions] as? NSNumber)?.intValue ?? 0o777
-            guard mode & 0o077 == 0 else {
-                throw StateError.folder(
-                    path: folder, reason: "it is open to others: chmod 700 \(folder)")
-            }
+            try Self.refuseOpenFolder(folder, files.attributesOfItem(atPath: folder))
         } catch let error as StateError {
             throw error
         } catch {

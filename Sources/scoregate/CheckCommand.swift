@@ -3,6 +3,7 @@ internal import Cryptography
 internal import Foundation
 internal import Gateway
 internal import ServiceConfiguration
+internal import State
 internal import Vault
 
 /// `scoregate check`: says whether a configuration is right.
@@ -13,7 +14,9 @@ struct CheckCommand: ParsableCommand {
         discussion: """
             Prints "ok", or every problem as FILE:LINE:COLUMN: what is wrong, and exits with 1.
             Nothing is started or changed. Certificates are checked for today: a certificate that
-            expires tomorrow is right today.
+            expires tomorrow is right today. Of the places that are written to or listened at, what can
+            be seen without writing is checked as well, as this user; exits with 3 if only there
+            something is wrong.
             """)
 
     @OptionGroup var options: ConfigurationOptions
@@ -21,11 +24,16 @@ struct CheckCommand: ParsableCommand {
     func run() throws {
         let environment = ProcessInfo.processInfo.environment
         var problems: [ConfigurationProblem] = []
+        var places: [String] = []
         do throws(InvalidConfiguration) {
             if ConfigurationFile.kind(path: options.config) == .vault {
-                _ = try VaultConfiguration.read(path: options.config, environment: environment)
+                let vault = try VaultConfiguration.read(
+                    path: options.config, environment: environment)
+                places = StateStore.problem(of: vault.stateDirectory).map { [$0.description] } ?? []
             } else {
-                _ = try GatewayConfiguration.read(path: options.config, environment: environment)
+                places = try GatewayConfiguration.read(
+                    path: options.config, environment: environment
+                ).placeProblems
             }
         } catch {
             problems = error.problems
@@ -35,16 +43,22 @@ struct CheckCommand: ParsableCommand {
         case .json:
             try JSONOutput.print(
                 Answer(
-                    valid: problems.isEmpty,
+                    valid: problems.isEmpty && places.isEmpty,
                     problems: problems.map {
                         Answer.Problem(
                             file: $0.file, line: $0.line, column: $0.column, message: $0.message)
-                    }, warnings: doubtful.map(Self.warning)))
+                    }
+                        + places.map {
+                            Answer.Problem(
+                                file: options.config, line: nil, column: nil, message: $0)
+                        }, warnings: doubtful.map(Self.warning)))
         case .text:
             for name in doubtful { StandardError.write("warning: \(Self.warning(name))") }
-            print(problems.isEmpty ? "ok" : problems.map(\.description).joined(separator: "\n"))
+            let lines = problems.map(\.description) + places
+            print(lines.isEmpty ? "ok" : lines.joined(separator: "\n"))
         }
         if !problems.isEmpty { throw ExitCode(1) }
+        if !places.isEmpty { throw ExitCode(3) }
     }
 
     private static func warning(_ name: String) -> String {

@@ -65,6 +65,9 @@ package final class Gateway: Sendable {
     package static func start(
         _ configuration: GatewayConfiguration, logger: Logger
     ) async throws -> Gateway {
+        if let problem = configuration.placeProblems.first {
+            throw StartError.environment(problem)
+        }
         let files = FileDescriptorLimit.raise()
         guard configuration.limits.connections + Self.reservedFiles <= files else {
             throw StartError.environment(

@@ -126,6 +126,50 @@ struct OperationsConfigurationTests {
         }
     }
 
+    @Test(
+        "check finds what would keep serve from starting, and writes nothing",
+        arguments: [
+            ("mkdir state && chmod 755 state", "open to others: chmod 700"),
+            ("touch state", "is no folder"),
+            ("mkdir access.log", "access.log cannot be opened: it is a folder"),
+            (
+                "sed -i 's|path: access.log|path: none/access.log|' gateway.yaml",
+                "none/access.log cannot be opened: "
+            ),
+            (
+                "sed -i 's|workers: 2|log: {directory: none/log}|' gateway.yaml",
+                "the log cannot be opened: "
+            ),
+            (
+                "touch log; sed -i 's|workers: 2|log: {directory: log}|' gateway.yaml",
+                "is no folder"
+            ),
+            (
+                "sed -i 's|unix:admin.sock|unix:none/admin.sock|' gateway.yaml",
+                "cannot listen at unix:"
+            ),
+            ("touch admin.sock", "is there and is no socket"),
+            (
+                "touch a.sock; sed -i 's|127.0.0.1:0|unix:a.sock|' gateway.yaml",
+                "is there and is no socket"
+            ),
+        ])
+    func checkedPlaces(_ preparation: String, _ message: String) async throws {
+        try await Installation.run(starts: false) { installation in
+            let preparation = try await installation.shell(preparation)
+            #expect(preparation.code == 0, "\(preparation.errors)")
+            let before = try await installation.shell("ls -lR --full-time")
+            let checked = try await installation.command("check")
+            #expect(checked.code == 3, "\(checked)")
+            #expect(checked.output.contains(message), "\(checked)")
+            #expect(try await installation.shell("ls -lR --full-time").output == before.output)
+            let served = try await installation.shell(
+                "exec '\(GatewayProcess.executable.path)' serve --config gateway.yaml", seconds: 10)
+            #expect(served.code == 3, "\(served)")
+            #expect(!served.errors.contains("PathWrongType"))
+        }
+    }
+
     @Test("An expired certificate is refused, by check as by serve")
     func expired() async throws {
         try await Installation.run(starts: false) { installation in
