@@ -1,6 +1,8 @@
+import Cryptography
 import Foundation
 import HTTPTransport
 import NIOCore
+import State
 import Testing
 
 @testable import Gateway
@@ -45,6 +47,43 @@ struct MetricsTextTests {
         #expect(series.count == 2, "\(series)")
         #expect(Set(series).count == series.count)
     }
+
+    @Test(
+        "keys have their expiry; those that expired have no age, and those of no endpoint nothing")
+    func endpointKeys() throws {
+        let now = UnixTime.milliseconds
+        let digest = try SHA256().digest([0].rawSpan)
+        func key(
+            _ endpoint: String, _ slot: EndpointKeySlot, expires: Int64?, isFormer: Bool = false
+        ) -> EndpointKeyRecord {
+            EndpointKeyRecord(
+                kid: "\(endpoint)", endpoint: endpoint, slot: slot, digest: digest,
+                createdMilliseconds: 5000, notBeforeMilliseconds: 5000,
+                expiresMilliseconds: expires,
+                isFormer: isFormer)
+        }
+        let records = EndpointKeyRecords(
+            generation: 1,
+            keys: [
+                key("iris", .primary, expires: now + 60_000),
+                key("iris", .primary, expires: now + 1000, isFormer: true),
+                key("iris", .secondary, expires: 9000), key("gone", .primary, expires: nil),
+                key("wine", .primary, expires: nil),
+            ])
+        var text = PrometheusText()
+        KeyMetrics.write(
+            records, try ConfigurationFolder().read(ConfigurationFileTests.valid), to: &text)
+        let series = text.text.split(separator: "\n").filter { !$0.hasPrefix("#") }
+        #expect(
+            series.map { $0.prefix { $0 != " " } } == [
+                "gateway_endpoint_key_created_seconds{endpoint=\"iris\",slot=\"primary\"}",
+                "gateway_endpoint_key_created_seconds{endpoint=\"wine\",slot=\"primary\"}",
+                "gateway_endpoint_key_expires_seconds{endpoint=\"iris\",slot=\"primary\"}",
+                "gateway_endpoint_key_expires_seconds{endpoint=\"iris\",slot=\"secondary\"}",
+            ])
+        #expect(series.last?.hasSuffix(" 9") == true)
+    }
+
     @Test("a line of JSON stays one, whatever bytes it carries")
     func json() throws {
         for byte in UInt8.min...UInt8.max {

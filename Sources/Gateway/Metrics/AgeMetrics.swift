@@ -28,7 +28,7 @@ enum CertificateMetrics {
     }
 }
 
-/// How old endpoint keys are.
+/// How old endpoint keys are, and how long they last.
 enum KeyMetrics {
     static func write(
         _ records: EndpointKeyRecords, _ configuration: GatewayConfiguration,
@@ -36,14 +36,24 @@ enum KeyMetrics {
     ) {
         let names = Dictionary(
             uniqueKeysWithValues: configuration.endpoints.map { ($0.name, $0.publicName) })
+        let now = UnixTime.milliseconds
+        // The state has keys of endpoints that are not configured any more, too.
+        let keys = records.keys.filter { !$0.isFormer }.compactMap { key in
+            names[key.endpoint].map { name in
+                (labels: [("endpoint", name), ("slot", key.slot.rawValue)], key: key)
+            }
+        }
         text.gauge(
             "gateway_endpoint_key_created_seconds",
-            "When an endpoint key was made, seconds of Unix time.",
-            records.keys.filter { !$0.isFormer }.map {
-                (
-                    [("endpoint", names[$0.endpoint] ?? $0.endpoint), ("slot", $0.slot.rawValue)],
-                    Double($0.createdMilliseconds) / 1000
-                )
+            "When an endpoint key that is valid was made, seconds of Unix time.",
+            keys.filter { $0.key.isValid(at: now) }.map {
+                ($0.labels, Double($0.key.createdMilliseconds) / 1000)
+            })
+        text.gauge(
+            "gateway_endpoint_key_expires_seconds",
+            "When an endpoint key runs out, seconds of Unix time; none where it does not.",
+            keys.compactMap { labels, key in
+                key.expiresMilliseconds.map { (labels, Double($0) / 1000) }
             })
     }
 }

@@ -16,7 +16,8 @@ package struct Doctor: Sendable {
     /// Of this configuration.
     package init(_ configuration: GatewayConfiguration) { self.configuration = configuration }
 
-    /// All legs: own certificates, backends and what they are shown, key vaults, wrapping keys, the admin listener.
+    /// All legs: own certificates, backends and what they are shown, key vaults, wrapping keys, the admin
+    /// listener, and endpoint keys that run out.
     package func examine() async -> [LegReport] {
         var legs = await self.listeners()
         if let identity = self.configuration.identity {
@@ -40,6 +41,7 @@ package struct Doctor: Sendable {
         }
         if let admin = self.configuration.admin { legs.append(await self.admin(admin)) }
         legs += self.managedIdentity
+        legs += self.expiringKeys
         return legs
     }
 
@@ -160,6 +162,23 @@ package struct Doctor: Sendable {
         var leg = LegReport("managed identity", "http://\(host):\(port)")
         leg.protection = "none: an address of this machine's own"
         return [leg]
+    }
+
+    /// Endpoint keys that let nobody in any more, or will not before long; the others are not shown.
+    private var expiringKeys: [LegReport] {
+        guard let rootKey = self.configuration.rootKeyFile,
+            StateStore.isMade(in: self.configuration.stateDirectory),
+            let store = try? StateStore(
+                folder: self.configuration.stateDirectory, rootKeyPath: rootKey),
+            let keys = try? store.endpointKeys()
+        else { return [] }
+        return keys.expiring(self.configuration).map { key in
+            var leg = LegReport(
+                "endpoint key of \(key.endpoint.name), \(key.record.slot.rawValue)", key.record.kid)
+            leg.keyState = key.hasExpired ? "expired" : "valid"
+            leg.problem = "it \(key.hasExpired ? "expired" : "expires") on \(key.expiry)"
+            return leg
+        }
     }
 
     private func embeddedKey(of endpoint: EndpointConfiguration) -> LegReport {

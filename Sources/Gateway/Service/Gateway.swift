@@ -19,13 +19,13 @@ package final class Gateway: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let workers: [WorkerHandle]
     private let ticketKeys: TLSTicketKeys
-    private let store: StateStore?
+    let store: StateStore?
     private let watcher: Mutex<StateWatcher?>
     let keeper: LogKeeper?
     private let accessLog: AccessLog?
     /// What backends are shown that the vault keeps.
     let secrets: VaultSecrets
-    private let logger: Logger
+    let logger: Logger
     private let current: Mutex<Current>
     private let denied = Mutex(DenyList([]))
     private let probes = Mutex<Task<Void, Never>?>(nil)
@@ -86,6 +86,7 @@ package final class Gateway: Sendable {
                 parts, watcher: watcher, listeners: listeners, addresses: bound, logger: logger)
             gateway.probe(parts.snapshot)
             gateway.secrets.adopt(parts.secretValues)
+            gateway.warnOfExpiringKeys()
             return gateway
         } catch {
             await parts.keeper?.stop()

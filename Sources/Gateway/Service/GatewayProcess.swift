@@ -55,6 +55,8 @@ package enum GatewayProcess {
                 try await gateway.reload(new)
                 try admin.reload(new)
                 watch.follow(files)
+                // Not where files changed by themselves, as identities of an hour do.
+                if cause == .hangup { gateway.warnOfExpiringKeys() }
             } catch {
                 // What is in force stays in force.
                 gateway.reloadFailed()
@@ -83,6 +85,12 @@ package enum GatewayProcess {
                 }
             }
             group.addTask { await reloads.serve(reload) }
+            group.addTask {
+                while !Task.isCancelled {
+                    try? await Task.sleep(for: .seconds(86_400))
+                    if !Task.isCancelled { gateway.warnOfExpiringKeys() }
+                }
+            }
             group.addTask { await gateway.secrets.run { reloads.wish(.secrets) } }
             group.addTask {
                 while !Task.isCancelled {

@@ -105,6 +105,30 @@ struct OperationsKeysTests {
         }
     }
 
+    @Test(
+        "A key that has a week at most is told by the process's log, at start and reload, and by doctor"
+    )
+    func expiring() async throws {
+        try await Installation.run(starts: false) { installation in
+            let made = try await installation.command("keys", "regenerate", "iris", "--days", "7")
+            #expect(made.code == 0)
+            let long = try await installation.command(
+                "keys", "regenerate", "iris", "--days", "9", "--slot", "secondary")
+            #expect(long.code == 0)
+            try await installation.start()
+            #expect(try await installation.logged("an endpoint key expires soon"))
+            try installation.gateway.signal(SIGHUP)
+            #expect(try await installation.logged("an endpoint key expires soon", before: 1))
+            let log = try installation.gateway.errors.value
+            #expect(log.contains("slot=primary") && !log.contains("slot=secondary"), "\(log)")
+            let doctor = try await installation.command("doctor", "--output", "json")
+            #expect(doctor.code == 1)
+            #expect(doctor.output.contains(#""name":"endpoint key of iris, primary""#))
+            #expect(doctor.output.contains("expires on "))
+            #expect(!doctor.output.contains("iris, secondary"))
+        }
+    }
+
     @Test("A key that would have expired already is not made, and the one there stays")
     func noDays() async throws {
         try await Installation.run(starts: false) { installation in
