@@ -43,6 +43,46 @@ struct ProxyProtocolTests {
         await stage.stop()
     }
 
+    @Test(
+        "Who connects to a Unix socket is believed where trusted_proxies has unix, and never named unix",
+        arguments: [true, false])
+    func unixSocket(isTrusted: Bool) async throws {
+        var setup = Installation.Setup(lines: isTrusted ? "trusted_proxies: [unix]" : "")
+        setup.listeners = ["none", isTrusted ? "v1" : nil].compactMap { $0 }.map { version in
+            """
+              - address: "unix:\(version).sock"
+                proxy_protocol: \(version)
+                tls: {certificates: [{chain: certs/server.pem, key: certs/server.key}]}
+
+            """
+        }.joined()
+        try await Installation.run(setup) { installation in
+            let key = try await installation.key()
+            func ask(_ socket: String, _ options: String...) async throws -> String {
+                try await Command.run(
+                    "/usr/bin/curl",
+                    [
+                        "--silent", "--show-error", "--cacert", installation.trustRoot,
+                        "--unix-socket", installation.path(socket), "--header",
+                        "Authorization: Bearer \(key)", "--data", "{}", "--output", "/dev/null",
+                        "--write-out", "%{http_code}", "https://localhost/score",
+                    ] + options
+                ).output
+            }
+            #expect(try await ask("none.sock") == "200")
+            #expect(installation.backend.requests.last?.values("x-forwarded-for") == [])
+            let claim = "X-Forwarded-For: 192.0.2.9"
+            #expect(try await ask("none.sock", "--header", claim) == "200")
+            #expect(
+                installation.backend.requests.last?.values("x-forwarded-for")
+                    == (isTrusted ? ["192.0.2.9"] : []))
+            if isTrusted {
+                #expect(try await ask("v1.sock", "--haproxy-protocol") == "200")
+                #expect(try await ask("v1.sock") == "000")
+            }
+        }
+    }
+
     @Test("Behind a trusted proxy the client is who x-forwarded-for says: in the log too")
     func forwardedFor() async throws {
         let stage = try await Stage.start(StageSetup(trustedProxies: "[127.0.0.0/8, 10.0.0.0/8]"))

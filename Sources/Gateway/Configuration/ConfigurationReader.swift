@@ -30,7 +30,7 @@ struct ConfigurationReader {
         let identity = root["identity"].flatMap(self.identity)
         let listeners = self.listeners(
             root.required("listeners"), isAgent: isAgent, identity: identity,
-            trustsProxies: proxies?.isEmpty != true)
+            proxies: proxies)
         let hasIdentity = root["identity"] != nil
         let keyVaults = self.keyVaults(
             root, trustDomain: trustDomain, identity: identity?.configuration)
@@ -66,8 +66,9 @@ struct ConfigurationReader {
         return GatewayConfiguration(
             file: self.files.file, spiffeID: spiffeID,
             stateDirectory: stateDirectory, rootKeyFile: rootKey, workers: workers.map(Int.init),
-            accessLog: accessLog, drainTimeoutMilliseconds: drain, trustedProxies: proxies,
-            limits: limits, listeners: listeners.map(\.configuration), admin: admin,
+            accessLog: accessLog, drainTimeoutMilliseconds: drain,
+            trustedProxies: proxies.ranges, trustsUnixSockets: proxies.hasUnix, limits: limits,
+            listeners: listeners.map(\.configuration), admin: admin,
             identity: identity?.configuration, identityVault: identity?.vault,
             vault: keyVaults?.service, log: log,
             endpoints: endpoints)
@@ -84,14 +85,22 @@ struct ConfigurationReader {
         }
     }
 
-    private func trustedProxies(_ place: ConfigurationCursor?) -> [AddressRange]? {
-        guard let place else { return [] }
-        return place.elements()?.compactMap { element in
-            guard let text = element.string() else { return nil }
-            if let range = AddressRange(text) { return range }
-            element.report("\"\(text)\" is not an address range such as 10.0.0.0/8")
-            return nil
+    private func trustedProxies(_ place: ConfigurationCursor?) -> ReadProxies? {
+        guard let place else { return ReadProxies() }
+        guard let elements = place.elements() else { return nil }
+        var proxies = ReadProxies()
+        for element in elements {
+            guard let text = element.string() else { continue }
+            if text == "unix" {
+                proxies.hasUnix = true
+            } else if let range = AddressRange(text) {
+                proxies.ranges.append(range)
+            } else {
+                element.report(
+                    "\"\(text)\" is neither an address range such as 10.0.0.0/8 nor unix")
+            }
         }
+        return proxies
     }
 
     private func limits(

@@ -24,6 +24,8 @@ package struct GatewayConfiguration: Sendable, Equatable {
     package var drainTimeoutMilliseconds: Int64
     /// Peers whose `x-forwarded-for` and PROXY protocol are believed.
     package var trustedProxies: [AddressRange]
+    /// Whether those of peers on Unix sockets are believed, too.
+    package var trustsUnixSockets = false
     /// Limits of every listener.
     package var limits: LimitsConfiguration
     /// At least one.

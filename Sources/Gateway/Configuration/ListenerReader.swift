@@ -16,18 +16,25 @@ struct ReadListener {
     }
 }
 
+/// Who is believed to say where a client comes from.
+struct ReadProxies {
+    var ranges: [AddressRange] = []
+    /// Whether peers on Unix sockets are.
+    var hasUnix = false
+}
+
 extension ConfigurationReader {
-    /// Reads the list of listeners.
+    /// Reads the list of listeners; `proxies` is nil if they were wrong.
     func listeners(
         _ place: ConfigurationCursor?, isAgent: Bool, identity: ReadIdentity?,
-        trustsProxies: Bool
+        proxies: ReadProxies?
     ) -> [ReadListener]? {
         guard let place, let elements = place.elements() else { return nil }
         if elements.isEmpty { place.report("at least one listener is needed") }
         var addresses: Set<ListenAddress> = []
         let listeners = elements.compactMap { element in
             self.listener(
-                element, isAgent: isAgent, identity: identity, trustsProxies: trustsProxies,
+                element, isAgent: isAgent, identity: identity, proxies: proxies,
                 addresses: &addresses)
         }
         return listeners.count == elements.count ? listeners : nil
@@ -35,7 +42,7 @@ extension ConfigurationReader {
 
     private func listener(
         _ place: ConfigurationCursor, isAgent: Bool, identity: ReadIdentity?,
-        trustsProxies: Bool, addresses: inout Set<ListenAddress>
+        proxies: ReadProxies?, addresses: inout Set<ListenAddress>
     ) -> ReadListener? {
         guard let listener = place.mapping(keys: ["address", "proxy_protocol", "tls"]) else {
             return nil
@@ -50,9 +57,19 @@ extension ConfigurationReader {
         }
         let proxyProtocol = listener.choice(
             "proxy_protocol", otherwise: ListenerConfiguration.ProxyProtocol.none)
-        if proxyProtocol != ListenerConfiguration.ProxyProtocol.none, !trustsProxies {
-            listener["proxy_protocol"]?.report(
-                "proxy_protocol needs \"trusted_proxies\": nobody else is believed")
+        if proxyProtocol != ListenerConfiguration.ProxyProtocol.none, let address, let proxies {
+            let place = listener["proxy_protocol"]
+            switch address {
+            case .unix where !proxies.hasUnix:
+                place?.report(
+                    "proxy_protocol on a Unix socket needs \"unix\" in \"trusted_proxies\": "
+                        + "nobody else connects")
+            case .ip where proxies.ranges.isEmpty:
+                place?.report(
+                    "proxy_protocol needs an address range in \"trusted_proxies\": nobody else is "
+                        + "believed")
+            default: break
+            }
         }
         let tls = listener.required("tls").flatMap {
             self.tls($0, isAgent: isAgent, identity: identity)

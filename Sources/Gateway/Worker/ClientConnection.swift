@@ -7,7 +7,7 @@ internal import TLS
 struct ClientOrigin {
     /// nil for a Unix socket.
     let address: IPAddress?
-    /// Its text, for `x-forwarded-for` and the log.
+    /// Its text, for the log.
     let text: String
 
     init(_ address: IPAddress?) {
@@ -38,22 +38,23 @@ final class ClientConnection {
     let provenToken = ProvenToken()
 
     init(
-        channel: any Channel, proxied: SocketAddress?, tls: TLSHandler, server: TLSServerContext,
-        snapshot: Snapshot
+        channel: any Channel, proxied: SocketAddress?, isOnUnixSocket: Bool, tls: TLSHandler,
+        server: TLSServerContext, snapshot: Snapshot
     ) {
         self.server = server
         let peer = IPAddress(channel.remoteAddress)
         let client = IPAddress(proxied) ?? peer
         self.origin = ClientOrigin(client)
         self.ownHost = FieldBlock(["host": Self.hostText(channel.localAddress)])
-        self.forwarded = Self.forwardedFields(self.origin.text)
+        self.forwarded = Self.forwardedFields(self.origin)
         let session = tls.session
         // A gateway names the agent in SNI and the client's host in Host.
         self.serverName =
             snapshot.isAgent ? nil : session?.serverName.map { Array($0.utf8) }
         self.tls = session
         self.peerIdentity = session?.peer.flatMap { $0.identity ?? $0.subject }
-        self.isTrustedProxy = snapshot.configuration.trusts(client)
+        self.isTrustedProxy = snapshot.configuration.trusts(
+            client, isOnUnixSocket: isOnUnixSocket)
     }
 
     /// Whether requests for this host may come over the connection beside those for the server name:
@@ -65,11 +66,15 @@ final class ClientConnection {
 
     /// What a backend is told of the client that sent a request; `origin` is who is behind this one.
     func forwardedFields(_ origin: ClientOrigin?) -> FieldBlock {
-        origin.map { Self.forwardedFields($0.text) } ?? self.forwarded
+        origin.map { Self.forwardedFields($0) } ?? self.forwarded
     }
 
-    private static func forwardedFields(_ origin: String) -> FieldBlock {
-        FieldBlock(["x-forwarded-for": origin, "x-forwarded-proto": "https"])
+    /// A client on a Unix socket has no address to tell.
+    private static func forwardedFields(_ origin: ClientOrigin) -> FieldBlock {
+        guard let address = origin.address else {
+            return FieldBlock(["x-forwarded-proto": "https"])
+        }
+        return FieldBlock(["x-forwarded-for": "\(address)", "x-forwarded-proto": "https"])
     }
 
     /// The client behind this one, where it is a trusted proxy: the rightmost address of
@@ -97,9 +102,13 @@ final class ClientConnection {
 
 extension GatewayConfiguration {
     /// Whether `address` is one of the trusted proxies.
-    func trusts(_ address: IPAddress?) -> Bool {
-        guard let address else { return false }
-        return self.trustedProxies.contains { $0.contains(address) }
+    func trusts(_ address: IPAddress) -> Bool {
+        self.trustedProxies.contains { $0.contains(address) }
+    }
+
+    /// Whether the peer at this address is one, who has none on a Unix socket.
+    func trusts(_ address: IPAddress?, isOnUnixSocket: Bool) -> Bool {
+        address.map { self.trusts($0) } ?? (isOnUnixSocket && self.trustsUnixSockets)
     }
 }
 

@@ -172,12 +172,14 @@ extension Worker {
     private func makeReady(_ channel: any Channel, listener: Int) throws {
         let configuration = self.snapshot.configuration
         let settings = configuration.listeners[listener]
+        let isOnUnixSocket = if case .unix = settings.address { true } else { false }
         let pipeline = channel.pipeline.syncOperations
         var proxy: ProxyProtocolHandler?
         if settings.proxyProtocol != .none {
             let handler = ProxyProtocolHandler(
                 version: settings.proxyProtocol, loop: self.loop,
-                isTrusted: configuration.trusts(IPAddress(channel.remoteAddress)))
+                isTrusted: configuration.trusts(
+                    IPAddress(channel.remoteAddress), isOnUnixSocket: isOnUnixSocket))
             try pipeline.addHandler(handler)
             proxy = handler
         }
@@ -196,8 +198,8 @@ extension Worker {
             ) {
                 if let known { return known }
                 let client = ClientConnection(
-                    channel: channel, proxied: proxy?.source, tls: tls, server: server,
-                    snapshot: self.snapshot)
+                    channel: channel, proxied: proxy?.source, isOnUnixSocket: isOnUnixSocket,
+                    tls: tls, server: server, snapshot: self.snapshot)
                 known = client
                 return client
             }

@@ -73,7 +73,7 @@ extension ConfigurationFileTests {
         // Addresses and identities.
         .init(
             "10.0.0.0/8", "10.0.0.1/8",
-            "8:19: \"10.0.0.1/8\" is not an address range such as 10.0.0.0/8"),
+            "8:19: \"10.0.0.1/8\" is neither an address range such as 10.0.0.0/8 nor unix"),
         .init(
             "0.0.0.0:8443", "gateway:8443",
             "11:14: \"gateway:8443\" is not an address to listen on: 0.0.0.0:8443, [::]:8443 or unix:PATH"
@@ -103,12 +103,25 @@ extension ConfigurationFileTests {
             "37:44: unix:/run/model.sock is listed twice"),
         .init(
             "[10.0.0.0/8, \"fd00::/8\"]", "[]",
-            "12:21: proxy_protocol needs \"trusted_proxies\": nobody else is believed"),
+            "12:21: proxy_protocol needs an address range in \"trusted_proxies\": nobody else is believed"
+        ),
         .init(
             "trusted_proxies: [10.0.0.0/8, \"fd00::/8\"]\n", "",
-            "11:21: proxy_protocol needs \"trusted_proxies\": nobody else is believed"),
+            "11:21: proxy_protocol needs an address range in \"trusted_proxies\": nobody else is believed"
+        ),
         .init(
             "unix:./state/admin.sock", "127.0.0.1:1"),
+        .init(
+            "address: 0.0.0.0:8443", "address: unix:gateway.sock",
+            "12:21: proxy_protocol on a Unix socket needs \"unix\" in \"trusted_proxies\": nobody else connects"
+        ),
+        .init(
+            "[10.0.0.0/8, \"fd00::/8\"]", "[unix]",
+            "12:21: proxy_protocol needs an address range in \"trusted_proxies\": nobody else is believed"
+        ),
+        .init(
+            "[10.0.0.0/8, \"fd00::/8\"]", "[10.0.0.0/8, Unix]",
+            "8:31: \"Unix\" is neither an address range such as 10.0.0.0/8 nor unix"),
         // Endpoints.
         .init(
             "  wine:", "  w--e:",
