@@ -36,6 +36,41 @@ extension ConfigurationFiles {
         return path
     }
 
+    /// Reports trust roots that nobody but the service itself leads to.
+    ///
+    /// Another leaf may be among them: it is trusted for itself (X509_VERIFY_PARAM_set_flags(3), partial
+    /// chains).
+    func checkTrustRoots(
+        _ path: String, of own: CheckedCertificate, at place: ConfigurationCursor
+    ) {
+        guard let pem = try? WholeFile.read(path, maximum: Self.maximumFileBytes),
+            let roots = try? Certificate.chain(pem: pem),
+            roots.allSatisfy({ $0.der == own.leaf.der })
+        else { return }
+        place.report(
+            "\(path): this is the service's own certificate: trust_roots are the authorities that the "
+                + "others' certificates lead to")
+    }
+
+    /// Reports a certificate that is not the identity of the service `id`; with `isNamed` also one that is
+    /// another service's.
+    package func checkIdentity(
+        _ leaf: Certificate, in path: String, of id: SPIFFEID, isNamed: Bool,
+        at place: ConfigurationCursor
+    ) {
+        do throws(CryptographyError) {
+            let found = try leaf.identity()
+            if isNamed, found != id {
+                place.report(
+                    "\(path): the certificate is of \(found.text), but trust_domain and service make this "
+                        + "\(id.text): change them, or issue a certificate for that")
+            }
+        } catch {
+            place.report(
+                "\(path): \(error): issue one by scoregate certs issue identity \(id.text)")
+        }
+    }
+
     /// The absolute path of a PEM file of revocation lists, after checking that none is out of date:
     /// every certificate that needs such a one would be refused.
     package func revocationLists(_ place: ConfigurationCursor) -> String? {

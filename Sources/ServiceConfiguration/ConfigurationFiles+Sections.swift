@@ -66,8 +66,10 @@ extension ConfigurationFiles {
         }
         let certificate = self.certificate(
             chain: identity.required("chain"), key: identity.required("key"))
-        let trustRoots = identity.required("trust_roots").flatMap(self.trustRoots)
+        let place = identity.required("trust_roots")
+        let trustRoots = place.flatMap(self.trustRoots)
         guard let certificate, let trustRoots else { return nil }
+        if let place { self.checkTrustRoots(trustRoots, of: certificate, at: place) }
         return IdentityConfiguration(certificate: certificate.files, trustRoots: trustRoots)
     }
 }

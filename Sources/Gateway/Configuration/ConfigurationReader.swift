@@ -63,6 +63,13 @@ struct ConfigurationReader {
             let spiffeID = try? SPIFFEID(
                 trustDomain: trustDomain, kind: service.kind, name: service.name)
         else { return nil }
+        if let identity {
+            let hasAdminAddress = if case .ip? = admin?.address { true } else { false }
+            let leadsToAgent = endpoints.contains { $0.deployments.contains(where: \.leadsToAgent) }
+            self.check(
+                identity, of: spiffeID, isNamed: root["service"] != nil || hasAdminAddress,
+                needsIdentity: leadsToAgent || keyVaults?.service != nil)
+        }
         return GatewayConfiguration(
             file: self.files.file, spiffeID: spiffeID,
             stateDirectory: stateDirectory, rootKeyFile: rootKey, workers: workers.map(Int.init),

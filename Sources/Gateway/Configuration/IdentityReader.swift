@@ -16,6 +16,8 @@ struct ReadIdentity {
     let vault: VaultIdentityConfiguration?
     /// The certificate there is; nil for a service that has not joined yet.
     let leaf: Certificate?
+    /// Where ``leaf`` is named; nil if the vault issues it.
+    var place: ConfigurationCursor?
 }
 
 extension ConfigurationReader {
@@ -27,7 +29,8 @@ extension ConfigurationReader {
             return self.files.identity(place).map { configuration in
                 ReadIdentity(
                     configuration: configuration, vault: nil,
-                    leaf: Self.leaf(of: configuration.certificate.chain))
+                    leaf: Self.leaf(of: configuration.certificate.chain),
+                    place: identity["chain"])
             }
         }
         for key in ["chain", "key", "trust_roots"] {
@@ -47,6 +50,20 @@ extension ConfigurationReader {
                 trustRoots: folder.trustBundle),
             vault: VaultIdentityConfiguration(directory: directory, tokenFile: tokenFile),
             leaf: Self.leaf(of: folder.chain))
+    }
+
+    /// Reports a certificate that those who are shown it cannot accept.
+    ///
+    /// Agents, the vault and an admin listener let in identities only, and `scoregate health` the one that
+    /// is configured. Other servers may go by anything else in a certificate.
+    func check(
+        _ identity: ReadIdentity, of id: SPIFFEID, isNamed: Bool, needsIdentity: Bool
+    ) {
+        guard let leaf = identity.leaf, let place = identity.place, isNamed || needsIdentity else {
+            return
+        }
+        self.files.checkIdentity(
+            leaf, in: identity.configuration.certificate.chain, of: id, isNamed: isNamed, at: place)
     }
 
     private static func leaf(of chain: String) -> Certificate? {

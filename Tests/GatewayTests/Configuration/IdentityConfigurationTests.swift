@@ -62,4 +62,61 @@ import Testing
             #expect(problems.contains { $0.contains(problem) }, "\(problems)")
         }
     }
+
+    @Test("an identity nobody can accept is refused where it stands")
+    func unusable() throws {
+        let folder = try ConfigurationFolder()
+        let server =
+            "identity: {chain: gateway.pem, key: gateway.key, trust_roots: roots.pem}"
+        let noIdentity =
+            "19:19: gateway.pem: a service's certificate has exactly one URI, this one 0: issue one "
+            + "by scoregate certs issue identity spiffe://scoregate.local/gateway/"
+        for (replacements, expected) in [
+            ([(Self.files, server)], [noIdentity + "edge"]),
+            (
+                // Who is asked by an agent for an identity needs one, whatever it is called.
+                [("service: {kind: gateway, name: edge}\n", ""), (Self.files, server)],
+                [noIdentity.replacing("19:19", with: "18:19") + "gateway"]
+            ),
+            (
+                [("service: {kind: gateway, name: edge}\n", "")], []
+            ),
+            (
+                [("name: edge", "name: zebra")],
+                [
+                    "19:19: identity.pem: the certificate is of spiffe://scoregate.local/gateway/edge, "
+                        + "but trust_domain and service make this spiffe://scoregate.local/gateway/zebra: "
+                        + "change them, or issue a certificate for that"
+                ]
+            ),
+            (
+                [
+                    (
+                        "key: identity.key, trust_roots: roots.pem",
+                        "key: identity.key, trust_roots: identity.pem"
+                    )
+                ],
+                [
+                    "19:65: identity.pem: this is the service's own certificate: trust_roots are the "
+                        + "authorities that the others' certificates lead to"
+                ]
+            ),
+        ] {
+            #expect(folder.problems(try self.text(replacements)) == expected)
+        }
+    }
+
+    @Test("a certificate of no service will do for servers that are no agents")
+    func withoutIdentity() throws {
+        let folder = try ConfigurationFolder()
+        let text = try self.text([
+            ("service: {kind: gateway, name: edge}\n", ""),
+            (
+                Self.files,
+                "identity: {chain: gateway.pem, key: gateway.key, trust_roots: roots.pem}"
+            ),
+            ("        backend_identity: spiffe://scoregate.local/agent/blue\n", ""),
+        ])
+        #expect(folder.problems(text) == [])
+    }
 }
