@@ -121,22 +121,24 @@ struct ConfigurationReader {
             "connections", "header_bytes", "body_bytes", "handshake_timeout_ms",
             "header_timeout_ms", "idle_timeout_ms",
         ]
-        guard let limits = place.mapping(keys: keys),
-            let connections = limits.integer(
-                "connections", in: 1...1_000_000, otherwise: Int64(defaults.connections)),
-            let headerBytes = limits.integer(
-                "header_bytes", in: 1024...1_048_576, otherwise: Int64(defaults.headerBytes)),
-            let bodyBytes = limits.integer(
-                "body_bytes", in: LimitsConfiguration.bodyByteRange, otherwise: defaults.bodyBytes),
-            let handshake = limits.integer(
-                "handshake_timeout_ms", in: 100...600_000,
-                otherwise: defaults.handshakeTimeoutMilliseconds),
-            let header = limits.integer(
-                "header_timeout_ms", in: 100...600_000,
-                otherwise: defaults.headerTimeoutMilliseconds),
-            let idle = limits.integer(
-                "idle_timeout_ms", in: 100...86_400_000,
-                otherwise: defaults.idleTimeoutMilliseconds)
+        guard let limits = place.mapping(keys: keys) else { return nil }
+        // Each is read before any is asked for, so that all that is wrong is reported.
+        let connections = limits.integer(
+            "connections", in: 1...1_000_000, otherwise: Int64(defaults.connections))
+        let headerBytes = limits.integer(
+            "header_bytes", in: 1024...1_048_576, otherwise: Int64(defaults.headerBytes))
+        let bodyBytes = limits.integer(
+            "body_bytes", in: LimitsConfiguration.bodyByteRange, otherwise: defaults.bodyBytes)
+        let handshake = limits.integer(
+            "handshake_timeout_ms", in: 100...600_000,
+            otherwise: defaults.handshakeTimeoutMilliseconds)
+        let header = limits.integer(
+            "header_timeout_ms", in: 100...600_000,
+            otherwise: defaults.headerTimeoutMilliseconds)
+        let idle = limits.integer(
+            "idle_timeout_ms", in: 100...86_400_000,
+            otherwise: defaults.idleTimeoutMilliseconds)
+        guard let connections, let headerBytes, let bodyBytes, let handshake, let header, let idle
         else { return nil }
         var value = defaults
         value.connections = Int(connections)

@@ -113,24 +113,24 @@ struct DeploymentReader {
         guard let probe = place.mapping(keys: keys) else { return nil }
         var value = ReadinessProbeConfiguration()
         if let path = probe["path"] {
-            guard let text = path.string() else { return nil }
+            let text = path.string()
             let isTarget =
-                text.hasPrefix("/") && text.utf8.allSatisfy { 0x21...0x7e ~= $0 && $0 != 0x23 }
-            guard isTarget else {
+                text.map { text in
+                    text.hasPrefix("/") && text.utf8.allSatisfy { 0x21...0x7e ~= $0 && $0 != 0x23 }
+                } ?? true
+            if let text, !isTarget {
                 path.report("\"\(text)\" is not a path: it begins with / and has no space or #")
-                return nil
             }
-            value.path = text
+            value.path = text ?? value.path
         }
-        guard
-            let delay = probe.integer("initial_delay", in: 0...3600, otherwise: value.initialDelay),
-            let period = probe.integer("period", in: 1...3600, otherwise: value.period),
-            let timeout = probe.integer("timeout", in: 1...600, otherwise: value.timeout),
-            let successes = probe.integer(
-                "success_threshold", in: 1...100, otherwise: value.successThreshold),
-            let failures = probe.integer(
-                "failure_threshold", in: 1...1000, otherwise: value.failureThreshold)
-        else { return nil }
+        let delay = probe.integer("initial_delay", in: 0...3600, otherwise: value.initialDelay)
+        let period = probe.integer("period", in: 1...3600, otherwise: value.period)
+        let timeout = probe.integer("timeout", in: 1...600, otherwise: value.timeout)
+        let successes = probe.integer(
+            "success_threshold", in: 1...100, otherwise: value.successThreshold)
+        let failures = probe.integer(
+            "failure_threshold", in: 1...1000, otherwise: value.failureThreshold)
+        guard let delay, let period, let timeout, let successes, let failures else { return nil }
         value.initialDelay = delay
         value.period = period
         value.timeout = timeout

@@ -11,16 +11,17 @@ extension ConfigurationReader {
             "directory", "retention_days", "required", "reserve_bytes", "queue_bytes",
             "secret_headers", "reader",
         ]
-        guard let log = place.mapping(keys: keys),
-            let directory = log.required("directory"), let path = self.files.path(directory)
-        else { return nil }
-        if let stateDirectory, self.files.lies(path, inside: stateDirectory) {
-            directory.report("the log must not lie inside the state folder")
+        guard let log = place.mapping(keys: keys) else { return nil }
+        let directory = log.required("directory")
+        let path = directory.flatMap(self.files.path)
+        if let path, let stateDirectory, self.files.lies(path, inside: stateDirectory) {
+            directory?.report("the log must not lie inside the state folder")
         }
-        if let rootKey, self.files.lies(rootKey, inside: path) {
-            directory.report("the root key must not lie inside the log it protects")
+        if let path, let rootKey, self.files.lies(rootKey, inside: path) {
+            directory?.report("the root key must not lie inside the log it protects")
         }
-        var value = LogConfiguration(directory: path)
+        // What the folder is wrong about keeps the rest from being used, not from being read.
+        var value = LogConfiguration(directory: path ?? "")
         if let place = log["required"], let isRequired = place.boolean() {
             value.isRequired = isRequired
         }
@@ -34,14 +35,12 @@ extension ConfigurationReader {
         {
             value.reader = CertificateFiles(chain: chain, key: key)
         }
-        guard
-            let days = log.integer(
-                "retention_days", in: 1...36_500, otherwise: value.retentionDays),
-            let reserve = log.integer(
-                "reserve_bytes", in: 0...1_099_511_627_776, otherwise: value.reserveBytes),
-            let queue = log.integer(
-                "queue_bytes", in: 1_048_576...17_179_869_184, otherwise: value.queueBytes)
-        else { return nil }
+        let days = log.integer("retention_days", in: 1...36_500, otherwise: value.retentionDays)
+        let reserve = log.integer(
+            "reserve_bytes", in: 0...1_099_511_627_776, otherwise: value.reserveBytes)
+        let queue = log.integer(
+            "queue_bytes", in: 1_048_576...17_179_869_184, otherwise: value.queueBytes)
+        guard path != nil, let days, let reserve, let queue else { return nil }
         value.retentionDays = days
         value.reserveBytes = reserve
         value.queueBytes = queue
@@ -57,16 +56,17 @@ extension EndpointReader {
         ]
         guard let encryption = place.mapping(keys: keys) else { return nil }
         var value = EncryptionConfiguration()
-        guard let onRevoke = encryption.choice("on_revoke", otherwise: value.onRevoke),
-            let grace = encryption.integer(
-                "grace_ms", in: 0...3_600_000, otherwise: value.graceMilliseconds)
-        else { return nil }
+        let onRevoke = encryption.choice("on_revoke", otherwise: value.onRevoke)
+        let grace = encryption.integer(
+            "grace_ms", in: 0...3_600_000, otherwise: value.graceMilliseconds)
+        let customerKey = self.customerKey(encryption)
+        guard let onRevoke, let grace else { return nil }
         if isHBI, onRevoke == .serveUnlogged {
             encryption["on_revoke"]?.report("hbi: true serves nothing unlogged: refuse")
         }
         value.onRevoke = onRevoke
         value.graceMilliseconds = grace
-        value.customerKey = self.customerKey(encryption)
+        value.customerKey = customerKey
         return value
     }
 
@@ -106,19 +106,17 @@ extension DeploymentReader {
         }
         var value = DataCollectorConfiguration()
         let rate = collector["sampling_rate"].map { $0.millionths() } ?? value.samplingMillionths
-        guard let rate,
-            let durability = collector.choice(
-                "durability", otherwise: self.isHBI ? Durability.strict : .bounded),
-            let bodyBytes = collector.integer(
-                "body_bytes", in: 0...33_554_432, otherwise: value.bodyBytes),
-            let collections = collector.required("collections")?.mapping(
-                keys: ["request", "response"])
-        else { return nil }
+        let durability = collector.choice(
+            "durability", otherwise: self.isHBI ? Durability.strict : .bounded)
+        let bodyBytes = collector.integer(
+            "body_bytes", in: 0...33_554_432, otherwise: value.bodyBytes)
+        let collections = collector.required("collections")?.mapping(keys: ["request", "response"])
+        value.logsRequests = self.isEnabled(collections?["request"])
+        value.logsResponses = self.isEnabled(collections?["response"])
+        guard let rate, let durability, let bodyBytes, collections != nil else { return nil }
         value.samplingMillionths = rate
         value.durability = durability
         value.bodyBytes = bodyBytes
-        value.logsRequests = self.isEnabled(collections["request"])
-        value.logsResponses = self.isEnabled(collections["response"])
         return value
     }
 

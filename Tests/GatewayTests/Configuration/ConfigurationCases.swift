@@ -33,6 +33,17 @@ extension ConfigurationFileTests {
             "5:18: the log must not lie inside the state folder"),
         .init("hbi: false", "hbi: 1", "27:10: expected true or false, found a number"),
         .init(
+            "workers: 2", "log: {directory: log, retention_days: 0, queue_bytes: 1}",
+            "5:39: 0 is out of range: 1 to 36500",
+            "5:55: 1 is out of range: 1048576 to 17179869184"),
+        .init(
+            "header_bytes: 65536, body_bytes: 104857600", "header_bytes: 1, body_bytes: -1",
+            "9:44: 1 is out of range: 1024 to 1048576",
+            "9:59: -1 is out of range: 0 to 1099511627776"),
+        .init(
+            "protocol: http1", "readiness_probe: {period: 0, timeout: 0}",
+            "33:35: 0 is out of range: 1 to 3600", "33:47: 0 is out of range: 1 to 600"),
+        .init(
             "hbi: false", "hbi: true",
             "27:10: hbi: true serves nothing unlogged: every deployment needs a data_collector with "
                 + "sampling_rate 1 and a collection that is enabled"),
