@@ -81,7 +81,7 @@ let package = Package(
         .target(
             name: "HTTPTransport",
             dependencies: [
-                "TLS",
+                "TLS", "Cryptography",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOTLS", package: "swift-nio"),

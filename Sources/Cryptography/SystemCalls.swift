@@ -1,7 +1,7 @@
 internal import Glibc
 
 /// The C library's text for an error number.
-func systemText(_ number: Int32) -> String {
+package func systemText(_ number: Int32) -> String {
     guard let text = unsafe strerror(number) else { return "error \(number)" }
     return unsafe String(cString: text)
 }

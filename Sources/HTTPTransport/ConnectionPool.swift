@@ -147,7 +147,7 @@ package final class ConnectionPool {
             loop: self.connector.loop, limits: self.httpLimits, pool: self,
             awaitsHandshake: self.connector.tls != nil)
         self.connector.connect(connection) { error in
-            connection.openingFailed(.unreachable("\(error)"))
+            connection.openingFailed(.unreachable(self.connector.address, error))
         }
     }
 

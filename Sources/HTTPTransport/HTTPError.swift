@@ -74,3 +74,39 @@ package enum HTTPError: Error, Equatable, Sendable {
         }
     }
 }
+
+extension HTTPError: CustomStringConvertible {
+    /// What was wrong, in half a sentence for an operator; never the peer's bytes.
+    package var description: String {
+        switch self {
+        case .malformedRequestLine: "the request line is malformed"
+        case .malformedStatusLine: "the status line is malformed"
+        case .malformedTarget: "the request target is malformed"
+        case .targetMismatch: "the target's authority is not that of Host"
+        case .invalidByte: "a control byte, or CR and LF that are not a pair"
+        case .malformedField: "a field line is malformed"
+        case .repeatedField: "a field stands twice that may stand once"
+        case .missingHost: "the request has no Host"
+        case .malformedHost: "Host is malformed"
+        case .malformedContentLength: "Content-Length is malformed"
+        case .malformedTransferEncoding: "Transfer-Encoding is malformed"
+        case .conflictingFraming: "Content-Length and Transfer-Encoding are in conflict"
+        case .unexpectedBody: "GET or HEAD with a body"
+        case .malformedConnection: "Connection is malformed"
+        case .protectedFieldNominated: "Connection names a field that is not the sender's to remove"
+        case .malformedChunk: "a chunk is malformed"
+        case .excessiveChunkOverhead: "too many chunk extensions or tiny chunks"
+        case .forbiddenTrailer: "a trailer that may not be one"
+        case .truncated: "the message is cut short"
+        case .methodNotAllowed: "CONNECT or TRACE"
+        case .timedOut: "head or body took too long"
+        case .bodyTooLarge: "the body is over the limit"
+        case .targetTooLong: "the request line is over the limit"
+        case .unsupportedExpectation: "Expect asks for something other than 100-continue"
+        case .fieldsTooLarge: "the fields are over a limit"
+        case .unsupportedMethod: "the method is not known"
+        case .unsupportedTransferEncoding: "a transfer coding other than chunked"
+        case .unsupportedVersion: "a version other than HTTP/1.0 and 1.1"
+        }
+    }
+}

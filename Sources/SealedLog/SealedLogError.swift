@@ -48,6 +48,39 @@ extension SealedLogError {
     }
 }
 
+extension SealedLogError: CustomStringConvertible {
+    /// The error as a sentence without a full stop, for an operator.
+    package var description: String {
+        switch self {
+        case .file(let operation, let path, let errno):
+            "\(path): \(operation): \(systemText(errno))"
+        case .locked(let holder): "it is in use by \(holder)"
+        case .cryptography(let error): error.description
+        case .keyRing(let path, let problem): "\(path): \(problem)"
+        case .segment(let fault, let path, let frame):
+            "\(path): \(fault.rawValue) at frame \(frame)"
+        case .malformedPayload(let type): "the payload of a frame of type \(type) is not one"
+        case .impossibleNumber(let path): "\(path): no segment has this number"
+        case .keyUsedUp: "the log key is used up"
+        case .revoked: "the wrapping key cannot be used"
+        }
+    }
+}
+
+extension KeyRingProblem: CustomStringConvertible {
+    /// The problem as half a sentence that follows the path.
+    package var description: String {
+        switch self {
+        case .missing: "there is no such log key"
+        case .malformed(let reason): "it is not a log key: \(reason)"
+        case .fromTheFuture(let format):
+            "it has format \(format), which this version does not know"
+        case .misplaced: "it is of another log key or stream"
+        case .foreign: "its wrapping key is another one"
+        }
+    }
+}
+
 /// Runs `body` and turns what Cryptography throws into this target's error.
 func withCryptography<Value: ~Copyable>(
     _ body: () throws(CryptographyError) -> Value

@@ -51,7 +51,7 @@ struct HTTP2ConnectionTests {
         try await Self.ask(bounded, full)
         let waiting = (0..<4).map { _ in StreamClient("/echo", body: [2]) }
         try await Self.ask(bounded, waiting)
-        #expect(waiting.map(\.failure) == [nil, nil, nil, "exhausted"])
+        #expect(waiting.map(\.failure) == [nil, nil, nil, "\(StreamError.exhausted)"])
         try await bounded.run { _ in for client in full.prefix(5) { client.cancel() } }
         #expect(try await bounded.wait { _ in waiting[..<3].allSatisfy(\.isComplete) })
         try await bounded.stop()

@@ -66,7 +66,8 @@ struct LegHandshake {
             case .host(let host, let port): bootstrap.connect(host: host, port: port)
             case .unix(let path): bootstrap.connect(unixDomainSocketPath: path)
             }
-        connected.whenFailure { promise.fail($0) }
+        let address = self.address
+        connected.whenFailure { promise.fail(StreamError.unreachable(address, $0)) }
         return try await promise.futureResult.get()
     }
 

@@ -158,7 +158,7 @@ package final class HTTP2ConnectionPool: StreamPool {
             isEncrypted: self.connector.tls != nil)
         self.connecting += 1
         self.connector.connect(connection) { error in
-            connection.openingFailed(.unreachable("\(error)"))
+            connection.openingFailed(.unreachable(self.connector.address, error))
         }
     }
 }
