@@ -68,7 +68,7 @@ struct AccessLogLine {
             return self.isModelError ? "model_error" : ""
         }
         switch failure.kind {
-        case .badRequest: return "bad_request"
+        case .badRequest(let error): return "\(Answer.code(forStatus: error.status))"
         case .requestIDTooLong: return "request_id_too_long"
         case .misdirected: return "misdirected_request"
         case .badAuthorization: return "key_auth_bad_header_forbidden"

@@ -96,7 +96,8 @@ struct Answer {
         self.retryAfter = retryAfter
     }
 
-    private static func code(forStatus status: Int) -> StaticString {
+    /// The word for a request that is not HTTP as accepted here, by the status it gets.
+    static func code(forStatus status: Int) -> StaticString {
         switch status {
         case 405: "method_not_allowed"
         case 408: "request_timeout"

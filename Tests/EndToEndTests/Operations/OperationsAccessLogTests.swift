@@ -66,6 +66,42 @@ struct OperationsAccessLogTests {
         }
     }
 
+    @Test("A request that was refused as HTTP has the reason the client got")
+    func refused() async throws {
+        try await Installation.run { installation in
+            let long = String(repeating: "a", count: 20_000)
+            let cases: [(line: String, fields: String, status: Int, reason: String)] = [
+                ("TRACE /score HTTP/1.1", "", 405, "method_not_allowed"),
+                (
+                    "POST /score HTTP/1.1", "Content-Length: 999999999999\r\n", 413,
+                    "content_too_large"
+                ),
+                ("GET /\(long) HTTP/1.1", "", 414, "uri_too_long"),
+                (
+                    "POST /score HTTP/1.1", "Expect: x\r\nContent-Length: 1\r\n", 417,
+                    "expectation_failed"
+                ),
+                (
+                    "POST /score HTTP/1.1", "A: \(long)\r\n", 431,
+                    "request_header_fields_too_large"
+                ),
+                ("BREW /score HTTP/1.1", "", 501, "not_implemented"),
+                ("GET /score HTTP/1.2", "", 505, "http_version_not_supported"),
+                ("GET /score", "", 400, "bad_request"),
+            ]
+            for (number, wrong) in cases.enumerated() {
+                let client = try await installation.connect()
+                await client.send("\(wrong.line)\r\nHost: localhost\r\n\(wrong.fields)\r\n")
+                #expect(try await client.answer().status == wrong.status)
+                let line = try #require(try await Self.lines(installation, number + 1).last)
+                #expect(line["ResponseCode"] as? Int == wrong.status)
+                #expect(line["ResponseCodeReason"] as? String == wrong.reason)
+                let cause = line["ErrorCause"] as? String
+                #expect(cause?.isEmpty == false && cause?.contains("(") == false, "\(cause ?? "")")
+            }
+        }
+    }
+
     @Test("What a client sends cannot break or forge a line")
     func injection() async throws {
         try await Installation.run { installation in
