@@ -55,11 +55,7 @@ extension ConfigurationOptions {
     /// The state, where it still has something of an endpoint that is not in the configuration any more;
     /// says so on standard error.
     ///
-    /// - Parameters:
-    ///   - name: The endpoint's name.
-    ///   - configuration: Which state is meant.
-    ///   - isKnown: Whether the state has something of it.
-    /// - Returns: nil if the configuration has the endpoint, or the state knows nothing of it.
+    /// nil if the configuration has the endpoint, or the state nothing of it, which `isKnown` tells.
     func removedEndpoint(
         _ name: String, of configuration: GatewayConfiguration,
         isKnown: (StateStore) throws(StateError) -> Bool

@@ -25,9 +25,8 @@ struct KeysCommand: ParsableCommand {
 
         @OptionGroup var options: ConfigurationOptions
 
-        /// Opens the state of the configuration, which must have the endpoint.
-        ///
-        /// - Parameter takesRemoved: Whether an endpoint will do that only the state still has keys of.
+        /// Opens the state of the configuration, which must have the endpoint; with `takesRemoved` also where
+        /// only the state still has keys of it.
         func open(takesRemoved: Bool = false) throws -> StateStore {
             let configuration = try self.options.read()
             if takesRemoved,
