@@ -44,7 +44,7 @@ package struct IssuedCertificate: Sendable, Equatable {
     package let notAfterMilliseconds: Int64
     /// The serial number of the certificate it takes the place of; nil for the first.
     package let predecessor: String?
-    /// Whether the certificate in its place has been used.
+    /// Whether a certificate that was issued in its place, or in the same place as it, has been used.
     package let isSuperseded: Bool
 
     /// The record of `certificate`, which was just issued.

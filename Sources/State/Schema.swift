@@ -225,5 +225,9 @@ enum Schema {
         -- was one only, that the wrapping key was revoked.
         ALTER TABLE log_stream ADD COLUMN loss_reason INTEGER NOT NULL DEFAULT 0;
         """,
+        """
+        -- The first use of a certificate supersedes all others that were issued in the same place.
+        CREATE INDEX issued_certificate_of_predecessor ON issued_certificate (predecessor);
+        """,
     ]
 }

@@ -107,13 +107,37 @@ extension StateStore {
             if let former, former.isAnswer(to: request, now: now) { return former }
             let issued = try issue(present)
             try issued.insert(database, actor: actor, action: "renewed")
-            // The present one was used: whoever still has the key before it gets nothing for that.
-            if let predecessor = present.predecessor {
-                try database.execute(
-                    sql: "UPDATE issued_certificate SET is_superseded = 1 WHERE serial = ?",
-                    arguments: [predecessor])
-            }
+            // The present one was used: whoever still has the key before it, or another that was
+            // issued for that, gets nothing for it.
+            try Self.supersede(database, by: present)
             return issued
+        }
+    }
+
+    /// Notes that a certificate was used: the one whose place it took is good for no other any more, and
+    /// neither are the others that were issued in that place.
+    ///
+    /// Writes at the first use of each only. One that is superseded itself changes nothing: whoever has
+    /// it came second.
+    package func noteUse(ofCertificate serial: String) throws(StateError) {
+        try StateError.wrapping("noting the use of a certificate") {
+            let isFirst = try self.queue.read { database in
+                guard let used = try IssuedCertificate.one(database, serial: serial),
+                    !used.isSuperseded, let predecessor = used.predecessor
+                else { return false }
+                return try Bool.fetchOne(
+                    database,
+                    sql: """
+                        SELECT EXISTS (SELECT 1 FROM issued_certificate WHERE \(Self.superseding))
+                        """,
+                    arguments: [serial, predecessor]) ?? false
+            }
+            guard isFirst else { return }
+            try self.queue.write { database in
+                // Read again: another may have been used meanwhile.
+                guard let used = try IssuedCertificate.one(database, serial: serial) else { return }
+                try Self.supersede(database, by: used)
+            }
         }
     }
 
@@ -185,6 +209,18 @@ extension StateStore {
                     sql: "DELETE FROM issued_certificate WHERE not_after_ms < ?", arguments: [time])
             }
         }
+    }
+
+    /// What `used` supersedes as long as it is not superseded itself: the certificate whose place it took,
+    /// and the others in that place; nothing of them that is superseded already.
+    private static let superseding =
+        "is_superseded = 0 AND serial != ?1 AND (serial = ?2 OR predecessor = ?2)"
+
+    private static func supersede(_ database: Database, by used: IssuedCertificate) throws {
+        guard !used.isSuperseded, let predecessor = used.predecessor else { return }
+        try database.execute(
+            sql: "UPDATE issued_certificate SET is_superseded = 1 WHERE \(self.superseding)",
+            arguments: [used.serial, predecessor])
     }
 
     /// Runs `body` in a transaction that is undone where it refuses.

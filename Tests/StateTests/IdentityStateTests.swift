@@ -105,7 +105,7 @@ private final class IdentityState {
         #expect(try state.join(1, request: 1, serial: "a", now: 2000).get().serial == "a")
     }
 
-    @Test("a certificate is superseded once the one in its place is used")
+    @Test("a certificate is superseded once the one in its place renews")
     func superseded() throws {
         let state = try IdentityState()
         try state.insertToken(1)
@@ -120,6 +120,58 @@ private final class IdentityState {
         #expect(
             try state.renew("x", request: 4, serial: "d", now: 5000)
                 == .failure(.certificateUnknown))
+    }
+
+    @Test("a renewal supersedes the other certificates in the same place")
+    func siblings() throws {
+        let state = try IdentityState()
+        try state.insertToken(1)
+        _ = try state.join(1, request: 1, serial: "a", now: 2000)
+        _ = try state.renew("a", request: 2, serial: "b", now: 3000).get()
+        _ = try state.renew("a", request: 3, serial: "c", now: 3500).get()
+        _ = try state.renew("c", request: 4, serial: "d", now: 4000).get()
+        #expect(
+            try state.renew("b", request: 5, serial: "e", now: 5000)
+                == .failure(.certificateSuperseded))
+        #expect(try state.renew("c", request: 6, serial: "f", now: 5000).get().serial == "f")
+    }
+
+    @Test("the first use of a certificate supersedes the one before it, and others in its place")
+    func used() throws {
+        let state = try IdentityState()
+        try state.insertToken(1)
+        _ = try state.join(1, request: 1, serial: "a", now: 2000)
+        _ = try state.renew("a", request: 2, serial: "b", now: 3000).get()
+        // The answer was lost: nobody has used what was in it, so the old one is good for another.
+        try state.store.noteUse(ofCertificate: "a")
+        _ = try state.renew("a", request: 3, serial: "c", now: 3500).get()
+        try state.store.noteUse(ofCertificate: "c")
+        for former in ["a", "b"] {
+            #expect(
+                try state.renew(former, request: 4, serial: "d", now: 4000)
+                    == .failure(.certificateSuperseded))
+        }
+        // One that is superseded takes no other along.
+        try state.store.noteUse(ofCertificate: "b")
+        #expect(try state.renew("c", request: 5, serial: "e", now: 5000).get().serial == "e")
+    }
+
+    @Test("only the first use of a certificate is written")
+    func writtenOnce() throws {
+        let state = try IdentityState()
+        let other = try StateStore(folder: state.folder.path, rootKey: state.rootKey)
+        try state.insertToken(1)
+        _ = try state.join(1, request: 1, serial: "a", now: 2000)
+        _ = try state.renew("a", request: 2, serial: "b", now: 3000).get()
+        func writes(_ serial: String) throws -> Bool {
+            let before = try other.pragma("data_version")
+            try state.store.noteUse(ofCertificate: serial)
+            return try other.pragma("data_version") != before
+        }
+        #expect(try !writes("a"))
+        #expect(try writes("b"))
+        #expect(try !writes("b"))
+        #expect(try !writes("of another authority"))
     }
 
     @Test("a denied identity gets nothing; a denied certificate takes its successors along")

@@ -115,7 +115,7 @@ package struct IdentityClient: Sendable {
         tls.identity = TLSCertificateFiles(chain: self.folder.chain, key: self.folder.key)
         let answer = try await self.ask(
             vault.vaultURL, "/identities/renew", RenewRequest(request: pending.request), tls)
-        return try self.folder.adopt(answer, for: pending, identity: self.identity, vault: vault)
+        return try await self.adopt(answer, for: pending, vault)
     }
 
     /// Gets the next certificate by the key of one that has expired.
@@ -140,7 +140,20 @@ package struct IdentityClient: Sendable {
             RejoinRequest(
                 identity: self.identity.text, serial: present.serial, request: pending.request,
                 time: now, proof: proof), self.tls(vault))
-        return try self.folder.adopt(answer, for: pending, identity: self.identity, vault: vault)
+        return try await self.adopt(answer, for: pending, vault)
+    }
+
+    /// Puts a certificate into the place of the present one, and shows it to the vault: from then on
+    /// nobody gets another for the one before it.
+    private func adopt(
+        _ answer: IdentityAnswer, for pending: borrowing IdentityFolder.Pending,
+        _ vault: VaultLocation
+    ) async throws(KeyVaultError) -> Certificate {
+        let issued = try self.folder.adopt(
+            answer, for: pending, identity: self.identity, vault: vault)
+        // Where this fails, the next question to the vault shows it.
+        _ = try? await self.denyList()
+        return issued
     }
 
     private func ofOwn(_ certificate: Certificate) throws(KeyVaultError) -> Bool {

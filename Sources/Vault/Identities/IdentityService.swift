@@ -1,5 +1,5 @@
 internal import ControlServer
-internal import Cryptography
+package import Cryptography
 package import KeyVault
 package import State
 internal import Synchronization
@@ -13,6 +13,7 @@ package final class IdentityService: Sendable {
     private let rejoinSeconds: Int64
     private let tries: Mutex<FailureBuckets>
     private let refusals = Mutex(RefusalBudget())
+    private let used = Mutex(UsedCertificates())
 
     /// A service that issues by `authority`.
     ///
@@ -112,6 +113,23 @@ package final class IdentityService: Sendable {
         }
         return try self.audited(
             outcome, "rejoin", body.identity, by: "address \(source)", now: now)
+    }
+
+    /// Whether ``noteUse(of:now:)`` has nothing to do for a certificate; from any thread, never blocks.
+    package func isUseNoted(of certificate: Certificate) -> Bool {
+        self.used.withLock { $0.contains(certificate) }
+    }
+
+    /// Notes that a peer has used its certificate: whoever has the one before it, or another that was
+    /// issued for that, gets nothing for it any more.
+    ///
+    /// - Parameters:
+    ///   - certificate: What the peer has shown in the handshake.
+    ///   - now: Milliseconds of Unix time.
+    /// - Throws: If the state cannot be used.
+    package func noteUse(of certificate: Certificate, now: Int64) throws(StateError) {
+        try self.store.noteUse(ofCertificate: certificate.serial)
+        self.used.withLock { $0.insert(certificate, now: now / 1000) }
     }
 
     /// The trust roots there are, PEM.

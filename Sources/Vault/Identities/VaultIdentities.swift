@@ -74,6 +74,23 @@ package final class VaultIdentities: Sendable {
         }
     }
 
+    /// Notes that `peer` has used its certificate, at the first time; `onThread` runs what then blocks.
+    ///
+    /// A use that cannot be noted is noted at the next one.
+    func noteUse(
+        by peer: ControlPeer, onThread: (@escaping @Sendable () -> Void) async -> Void
+    ) async {
+        guard !self.service.isUseNoted(of: peer.certificate) else { return }
+        await onThread { [service, logger] in
+            do throws(StateError) {
+                try service.noteUse(of: peer.certificate, now: UnixTime.milliseconds)
+            } catch {
+                logger.error(
+                    "the use of a certificate cannot be noted", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
     /// Begins to notice changes of the state; of `connections` those of peers who are denied are closed.
     package func watch(_ connections: ControlConnections) throws(StateError) {
         self.connections.withLock { $0 = connections }

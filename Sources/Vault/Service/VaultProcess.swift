@@ -125,7 +125,8 @@ package enum VaultProcess {
             guard case .ip(let host, let port) = address else { continue }
             let server = ControlServer(
                 address: .mutualTLS(host: host.description, port: port, tls),
-                routes: service.routes + identityRoutes + service.healthRoutes, limits: limits,
+                routes: (service.routes + identityRoutes + service.healthRoutes)
+                    .map(service.notingUse), limits: limits,
                 connections: service.connections, logger: logger)
             servers.append(("\(address)", server))
         }

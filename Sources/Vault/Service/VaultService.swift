@@ -122,6 +122,19 @@ package final class VaultService: Sendable {
         }
     }
 
+    /// The same route; the use of the peer's certificate is noted before it answers.
+    package func notingUse(_ route: ControlRoute) -> ControlRoute {
+        ControlRoute(route.method, route.path, bodyBytes: route.bodyBytes) { request in
+            if let peer = request.peer {
+                await self.identities.noteUse(by: peer) { body in
+                    // Too busy: noted at the next use.
+                    try? await self.onThread(body)
+                }
+            }
+            return try await route.answer(request)
+        }
+    }
+
     /// Answers a request, if the peer has the right to it.
     ///
     /// A right on no name at all is looked for where the path has no name. Whoever has no right is told

@@ -79,6 +79,22 @@ struct IdentityTests {
         }
     }
 
+    @Test("once the new certificate was shown to the vault, the old one gets no other")
+    func usedSuccessor() async throws {
+        try await IdentityFleet.run(services: false) { fleet in
+            try await fleet.makeToken("agent/a", file: "a.token")
+            let client = try fleet.client("agent/a", name: "a")
+            _ = try await client.join()
+            // Somebody has taken a copy.
+            try FileManager.default.copyItem(atPath: fleet.path("a"), toPath: fleet.path("b"))
+            let thief = try fleet.client("agent/a", name: "b")
+            _ = try await client.renew()
+            await #expect(throws: KeyVaultError.self) { try await thief.renew() }
+            await #expect(throws: KeyVaultError.self) { try await thief.rejoin() }
+            _ = try await client.renew()
+        }
+    }
+
     @Test("five wrong tries, and the address gets 429 even with a right token")
     func guesses() async throws {
         try await IdentityFleet.run(services: false) { fleet in

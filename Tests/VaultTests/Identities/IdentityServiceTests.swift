@@ -205,6 +205,27 @@ import Testing
                 == .failure(.certificateSuperseded))
     }
 
+    @Test("nobody renews or rejoins by a certificate whose successor was shown to the vault")
+    func usedSuccessor() throws {
+        let stage = try IdentityStage()
+        let old = try IdentityStage.Requester()
+        let first = try leaf(stage.join(stage.token().token, old))
+        let lost = try leaf(stage.renew(first, IdentityStage.Requester(), after: 1700))
+        let second = try leaf(stage.renew(first, IdentityStage.Requester(), after: 1800))
+        #expect(!stage.service.isUseNoted(of: second))
+        try stage.service.noteUse(of: second, now: stage.start + 1_801_000)
+        #expect(stage.service.isUseNoted(of: second))
+        for former in [first, lost] {
+            #expect(
+                try stage.renew(former, IdentityStage.Requester(), after: 1802)
+                    == .failure(.certificateSuperseded))
+        }
+        #expect(
+            try stage.rejoin(first, by: old.key, IdentityStage.Requester(), after: 4000)
+                == .failure(.certificateSuperseded))
+        _ = try stage.renew(second, IdentityStage.Requester(), after: 3500).get()
+    }
+
     @Test("a rotation of the root goes through with every service's certificate valid all the time")
     func rotation() throws {
         let stage = try IdentityStage()
