@@ -21,6 +21,7 @@ package final class StateWatcher: Sendable {
     private let start = ContinuousClock.now
     /// Milliseconds from ``start`` to the last time the state could be read.
     private let lastSuccess = Atomic<Int64>(0)
+    private let failure = Mutex<StateError?>(nil)
     private let watch: Mutex<Watch>
     private let applied: Mutex<[Int64]>
 
@@ -61,6 +62,11 @@ package final class StateWatcher: Sendable {
         StateHealth(
             millisecondsSinceSuccess: self.elapsed - self.lastSuccess.load(ordering: .relaxed))
     }
+
+    /// What keeps the state from being written; nil as long as it can be.
+    ///
+    /// Known within five seconds: so often this process writes what it has in force. From any thread.
+    package var writeFailure: StateError? { self.failure.withLock { $0 } }
 
     /// Ends watching and signs the process off; blocks until the last call of `onChange` is over.
     ///
@@ -104,8 +110,10 @@ package final class StateWatcher: Sendable {
                 try self.store.writeApplied(applied, by: self.process, now: now)
                 watch.written = applied
                 watch.heartbeat = now
+                self.failure.withLock { $0 = nil }
             } catch {
                 // Tried again at the next poll; `keys revoke` meanwhile says that it waits.
+                self.failure.withLock { $0 = error }
             }
         }
     }

@@ -64,9 +64,26 @@ import Testing
         let watcher = try StateWatcher(store: store, workers: 1) { _ in }
         defer { watcher.stop() }
         try FileManager.default.moveItem(atPath: folder.path, toPath: "\(folder.path)-away")
-        #expect(self.becomes(.notReady, watcher))
+        #expect(self.becomes { watcher.health == .notReady })
         try FileManager.default.moveItem(atPath: "\(folder.path)-away", toPath: folder.path)
-        #expect(self.becomes(.ready, watcher))
+        #expect(self.becomes { watcher.health == .ready })
+    }
+
+    @Test("a state that can be read and not written is noticed, and that it can be again")
+    func unwritable() throws {
+        let folder = StateFolder()
+        let store = try StateStore(
+            folder: folder.path, rootKey: try SystemRandom.secret(count: 32))
+        let watcher = try StateWatcher(store: store, workers: 1) { _ in }
+        defer { watcher.stop() }
+        #expect(watcher.writeFailure == nil)
+        _ = try store.pragma("query_only = 1")
+        // There is something to be written.
+        watcher.apply(generation: watcher.initial.generation + 1, worker: 0)
+        #expect(self.becomes { watcher.writeFailure != nil })
+        #expect(watcher.health == .ready)
+        _ = try store.pragma("query_only = 0")
+        #expect(self.becomes { watcher.writeFailure == nil })
     }
 
     @Test(
@@ -88,10 +105,10 @@ import Testing
         return false
     }
 
-    private func becomes(_ health: StateHealth, _ watcher: StateWatcher) -> Bool {
+    private func becomes(_ condition: () -> Bool) -> Bool {
         let end = ContinuousClock.now + .seconds(5)
         while ContinuousClock.now < end {
-            if watcher.health == health { return true }
+            if condition() { return true }
             sched_yield()
         }
         return false

@@ -102,6 +102,9 @@ package final class VaultIdentities: Sendable {
         self.adopt(generation: watcher.initial.generation)
     }
 
+    /// What keeps the state from being written; nil as long as it can be, and before ``watch(_:)``.
+    var writeFailure: StateError? { self.watcher.withLock { $0 }?.writeFailure }
+
     /// Does what is due by the clock, until cancelled.
     package func maintain() async {
         while !Task.isCancelled {

@@ -102,6 +102,9 @@ package final class VaultService: Sendable {
 
     /// Why it cannot serve now; empty if it can.
     package func unreadyReasons() async -> [String] {
+        if let failure = self.identities.writeFailure {
+            return ["no change and no use can be noted, so both are refused: \(failure)"]
+        }
         do {
             return try await self.onThread { [state, store] in
                 do throws(StateError) {
