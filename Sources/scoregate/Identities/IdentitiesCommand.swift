@@ -48,6 +48,16 @@ struct VaultIdentityState {
         }
     }
 
+    /// Where services join; ends with 1 if the configuration at `path`, which this is, has no such place.
+    func location(_ path: String) throws -> VaultLocation {
+        guard let location = self.configuration.location else {
+            throw CommandFailure(
+                code: .refused,
+                message: "\(path) has no \"identities\" with a join_address, so nobody can join")
+        }
+        return location
+    }
+
     /// Runs `body` with who issues identities; ends with 1 or 3 if the vault's token cannot be opened.
     func withAuthority<Value>(_ body: (IdentityAuthority) throws -> Value) throws -> Value {
         let token: Token?
@@ -102,12 +112,7 @@ struct IdentitiesTokenCommand: ParsableCommand {
 
     func run() throws {
         let state = try VaultIdentityState(self.config)
-        guard let vault = state.configuration.location else {
-            throw CommandFailure(
-                code: .refused,
-                message:
-                    "\(self.config) has no \"identities\" with a join_address, so nobody can join")
-        }
+        let vault = try state.location(self.config)
         let token: JoinToken
         do {
             token = try state.withAuthority { authority in

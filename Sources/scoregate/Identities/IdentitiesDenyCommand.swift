@@ -38,12 +38,34 @@ struct IdentitiesDenyCommand: ParsableCommand {
     @Option(help: "Why, for whoever reads the list.")
     var reason = ""
 
+    func validate() throws {
+        // RFC 5280, 4.1.2.2: positive; its first byte is not zero as it is shown.
+        guard !self.target.subject.hasPrefix("00") else {
+            throw ValidationError(
+                "\"\(self.target.subject)\" is the serial number of no certificate: none begins "
+                    + "with 00")
+        }
+    }
+
     func run() throws {
         let state = try VaultIdentityState(self.target.config)
+        let own = state.configuration.spiffeID.trustDomain
+        if let identity = try? SPIFFEID(self.target.subject), identity.trustDomain != own {
+            throw CommandFailure(
+                code: .refused,
+                message: "\(identity.text) is not of the trust domain \(own): nobody of another "
+                    + "gets in")
+        }
         let generation = try StateChange.failing { () throws(StateError) in
             try state.store.deny(
                 self.target.subject, reason: String(self.reason.prefix(200)),
                 now: UnixTime.milliseconds, actor: StateChange.actor)
+        }
+        let isUnknown = try StateChange.failing { () throws(StateError) in
+            try state.store.issuedCertificate(serial: self.target.subject) == nil
+        }
+        if isUnknown, (try? SPIFFEID(self.target.subject)) == nil {
+            print("no certificate with this serial number was issued here: look it up again")
         }
         try state.report(generation, "denied: \(self.target.subject)")
     }
@@ -86,6 +108,8 @@ struct IdentitiesRotateRootCommand: ParsableCommand {
 
     func run() throws {
         let state = try VaultIdentityState(self.config)
+        // Where nobody joins the new root would be for nobody.
+        _ = try state.location(self.config)
         let root = try state.withAuthority { authority in
             try StateChange.failing { () throws(StateError) in
                 try authority.rotateRoot(now: UnixTime.milliseconds)

@@ -38,6 +38,39 @@ struct VaultCommandTests {
         #expect(gone.code == 3)
     }
 
+    @Test("a vault that issues nothing has no trust root to rotate, and makes none")
+    func rotateNothing() async throws {
+        let stage = try await VaultStage.make()
+        let identities = { (arguments: [String]) in
+            try await GatewayProcess.run(
+                ["identities"] + arguments + ["--config", stage.configuration])
+        }
+        let rotated = try await identities(["rotate-root"])
+        #expect(rotated.code == 1)
+        #expect(rotated.errors.contains("no \"identities\" with a join_address"), "\(rotated)")
+        #expect(try await identities(["list"]).output == "")
+    }
+
+    @Test(
+        "whom nobody could be is not denied, and a certificate that is not known is said to be so")
+    func denyNobody() async throws {
+        let stage = try await VaultStage.make()
+        let deny = {
+            try await GatewayProcess.run(
+                ["identities", "deny", $0, "--config", stage.configuration])
+        }
+        let foreign = try await deny("spiffe://other/agent/a")
+        #expect(foreign.code == 1)
+        #expect(foreign.errors.contains("not of the trust domain test.local"), "\(foreign)")
+        let zero = try await deny("00")
+        #expect(zero.code == 2 && zero.errors.contains("none begins with 00"), "\(zero)")
+        let unknown = try await deny("4f3c")
+        #expect(unknown.code == 0)
+        #expect(unknown.output.contains("no certificate with this serial number"), "\(unknown)")
+        let known = try await deny("spiffe://test.local/agent/a")
+        #expect(known.code == 0 && !known.output.contains("serial number"), "\(known)")
+    }
+
     @Test("check reads a vault's configuration, and health asks it, with a socket and without")
     func health() async throws {
         let stage = try await VaultStage.make()
