@@ -14,6 +14,11 @@ struct BodyLimit: RouterMiddleware {
         next: @concurrent (Request, ControlContext) async throws -> Response
     ) async throws -> Response {
         let channel = context.channel
+        if request.headers[.expect]?.lowercased() == "100-continue" {
+            let length = request.headers[.contentLength].flatMap { Int($0) } ?? 0
+            guard length <= self.bytes else { return Self.refusal }
+            InterimAnswer.sendContinue(on: channel)
+        }
         let timeout = channel.close(in: self.timeout)
         var request = request
         do {

@@ -40,6 +40,8 @@ package struct ControlRequest: Sendable {
     package let parameters: [String: String]
     /// The query, decoded, by name.
     package let query: [String: String]
+    /// A name that stands in the query more than once, where there is one.
+    package let repeatedName: String?
     /// Who asks; nil on a Unix socket and where no certificate is asked for.
     package let peer: ControlPeer?
     /// The client's IP address; nil on a Unix socket.
@@ -56,9 +58,10 @@ package struct ControlRequest: Sendable {
         self.path = request.uri.path
         self.parameters = Dictionary(
             parameters.map { (String($0.key), String($0.value)) }, uniquingKeysWith: { $1 })
-        self.query = Dictionary(
-            request.uri.queryParameters.map { (String($0.key), String($0.value)) },
-            uniquingKeysWith: { $1 })
+        let query = request.uri.queryParameters.map { (String($0.key), String($0.value)) }
+        self.query = Dictionary(query, uniquingKeysWith: { $1 })
+        var names: Set<String> = []
+        self.repeatedName = query.first { !names.insert($0.0).inserted }?.0
         self.peer = peer
         self.body = Array(body.readableBytesView)
         self.fields = request.headers

@@ -133,6 +133,7 @@ package struct ControlServer: Sendable {
                 bytes: max(
                     self.limits.bodyBytes, self.routes.compactMap(\.bodyBytes).max() ?? 0),
                 timeout: self.limits.requestTimeout))
+        router.add(middleware: UnknownRoute(routes: self.routes))
         for route in self.routes {
             router.on(
                 RouterPath(route.path), method: .init(route.method.rawValue) ?? .get
@@ -227,11 +228,13 @@ private struct ControlChannel: ServerChildChannel, HTTPChannelHandler {
                 try channel.pipeline.syncOperations.addHandler(RefusedConnection())
                 return
             }
-            guard let tls else { return }
-            let handler = TLSHandler(server: tls.current, counters: TLSCounters())
-            try channel.pipeline.syncOperations.addHandlers([
-                handler, ControlPeerHandler(handler, self.connections),
-            ])
+            if let tls {
+                let handler = TLSHandler(server: tls.current, counters: TLSCounters())
+                try channel.pipeline.syncOperations.addHandlers([
+                    handler, ControlPeerHandler(handler, self.connections),
+                ])
+            }
+            try channel.pipeline.syncOperations.addHandler(InterimAnswer())
         }.flatMap {
             self.base.setup(channel: channel, logger: logger)
         }

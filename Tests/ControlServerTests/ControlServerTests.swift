@@ -41,8 +41,12 @@ struct ControlServerTests {
         #expect(answer.value(of: "x-serial")?.count == 32)
         #expect(answer.value(of: "cache-control") == "no-store")
         #expect(try await served.ask("/items/a").status == 201)
-        #expect(try await served.ask("/nothing").status == 404)
-        #expect(try await served.ask("/items/a", .delete).status >= 404)
+        let unknown = try await served.ask("/nothing")
+        #expect(unknown.status == 404)
+        #expect(String(decoding: unknown.body, as: UTF8.self).contains(#""code":"NotFound""#))
+        let other = try await served.ask("/items/a", .delete)
+        #expect(other.status == 405 && other.value(of: "allow") == "GET")
+        #expect(String(decoding: other.body, as: UTF8.self).contains(#""code":"MethodNotAllowed""#))
         await #expect(throws: (any Error).self) { try await served.ask("/items/a", as: nil) }
         await served.stop()
     }

@@ -324,7 +324,21 @@ def case_bad():
         assert answer.status_code == 400, (body, answer.text)
     assert ask("GET", "/keys/log%2Fbad").status_code == 400
     assert ask("GET", "/keys/" + "a" * 128).status_code == 400
-    assert ask("GET", "/nothing").status_code == 404
+    for method, path, status in (("GET", "/nothing", 404), ("DELETE", "/keys/log-bad/create", 405),
+                                 ("POST", "/secrets/log-bad", 405)):
+        answer = ask(method, path)
+        assert answer.status_code == status, (path, answer.text)
+        assert answer.json()["error"]["code"] in ("NotFound", "MethodNotAllowed"), answer.text
+    assert set(answer.headers["Allow"].split(", ")) == {"PUT", "GET", "PATCH", "DELETE"}
+    assert ask("HEAD", "/keys").status_code == 405
+    assert ask("PUT", "/secrets/bad", body={"value": "planted-1"}).status_code == 200
+    for method, path, body in (
+            ("GET", f"/keys?{version}", None), ("GET", "/keys?maxresults=1&maxresults=2", None),
+            ("PATCH", "/secrets/bad", {"value": "planted-2"}),
+            ("GET", "/secrets/bad/versions?$skiptoken=abc", None)):
+        answer = ask(method, path, body=body)
+        assert answer.status_code == 400, (path, answer.text)
+        assert answer.json()["error"]["code"] == "BadParameter", answer.text
     assert ask("POST", create, data="").status_code == 401
     cert = certificate("operator")
     bare = requests.get(f"{url}/keys/log-a", verify=root, cert=cert, timeout=60)

@@ -8,6 +8,8 @@ struct SecretSetBody: Decodable {
 
 /// What is to change of a secret: never its value.
 struct SecretUpdateBody: Decodable {
+    /// Nobody who sends one means to keep the present one.
+    var value: String?
     var contentType: String?
     var attributes: AttributesBody?
     var tags: [String: String]?

@@ -54,6 +54,9 @@ struct SecretOperations: Sendable {
 
     func update(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
         let body = try VaultJSON.read(SecretUpdateBody.self, request.control.body)
+        guard body.value == nil else {
+            throw .badParameter("A value is not changed: PUT makes a new version.")
+        }
         let present = try self.store.find(request)
         var version = present
         if let type = try Self.checked(body.contentType) { version.contentType = type }

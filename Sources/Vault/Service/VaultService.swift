@@ -185,6 +185,9 @@ package final class VaultService: Sendable {
     private static func check(
         _ request: VaultRequest, _ policy: SharedPolicy
     ) throws(VaultError) {
+        guard request.control.repeatedName == nil else {
+            throw .badParameter("A parameter stands in the query more than once.")
+        }
         guard let version = request.control.query["api-version"],
             Self.apiVersions.contains(version)
         else {

@@ -66,6 +66,15 @@ struct VaultStore: Sendable {
         _ request: VaultRequest
     ) throws(VaultError) -> (items: [VaultVersion], next: String?) {
         let page = try request.page()
+        if let token = page.after {
+            let known = try self.asking(request.kind) { () throws(StateError) in
+                try self.state.vaultVersion(request.kind, request.name, token)
+            }
+            // After a version that is not there nothing comes, and that would look like the end.
+            guard known != nil else {
+                throw .badParameter("The $skiptoken is none of this vault's.")
+            }
+        }
         let items = try self.asking(request.kind) { () throws(StateError) in
             try self.state.vaultVersions(
                 request.kind, request.name, olderThan: page.after, limit: page.limit + 1)

@@ -38,6 +38,29 @@ struct VaultCommandTests {
         #expect(gone.code == 3)
     }
 
+    @Test("a client that waits to be told to send its body is, unless that is too long")
+    func expectContinue() async throws {
+        let stage = try await VaultStage.make()
+        let vault = try await stage.start()
+        let peer = "\(stage.materials.path)/operator"
+        let put = { (body: String) in
+            try await Command.run(
+                "/usr/bin/curl",
+                [
+                    "--silent", "--cacert", stage.materials.root, "--cert", "\(peer).pem", "--key",
+                    "\(peer).key", "--request", "PUT", "--data", body, "--header",
+                    "Expect: 100-continue", "--expect100-timeout", "600", "--max-time", "60",
+                    "https://127.0.0.1:\(stage.port)/secrets/a?api-version=7.4",
+                ])
+        }
+        let told = try await put(#"{"value": "planted"}"#)
+        #expect(told.output.contains(#""value":"planted""#), "\(told)")
+        let file = try stage.materials.write("long", String(repeating: "x", count: 1 << 20))
+        let long = try await put("@\(file)")
+        #expect(long.output.contains("RequestEntityTooLarge"), "\(long)")
+        await vault.end()
+    }
+
     @Test("a vault that issues nothing has no trust root to rotate, and makes none")
     func rotateNothing() async throws {
         let stage = try await VaultStage.make()
