@@ -84,7 +84,7 @@ extension TLSConnection {
             unsafe self.sentRoot = trusted
             return true
         }
-        self.refusal = .peerCertificateRefused(reason: "its trust root is not the one expected")
+        self.refusal = .rootUnexpected
         return false
     }
 

@@ -64,6 +64,12 @@ package enum TLSError: Error, Equatable, Sendable {
     }
 }
 
+extension TLSError {
+    /// What is said of a server whose chain ends in none of ``TLSClientConfiguration/rootDigests``.
+    package static let rootUnexpected = Self.peerCertificateRefused(
+        reason: "its trust root is not the one expected")
+}
+
 extension TLSError: CustomStringConvertible {
     /// The error as a sentence without a full stop, for an operator.
     package var description: String {

@@ -55,6 +55,15 @@ struct VaultClientOptions: ParsableArguments {
         let answer: HTTPFetch.Answer
         do {
             answer = try await fetch.answer()
+        } catch StreamError.unreachable {
+            throw CommandFailure(
+                code: .environment,
+                message:
+                    "no answer from \(self.vault): it cannot be reached: is the vault running, "
+                    + "and is this its address?")
+        } catch let error as StreamError {
+            throw CommandFailure(
+                code: .environment, message: "no answer from \(self.vault): \(error.reason)")
         } catch {
             throw CommandFailure(
                 code: .environment, message: "no answer from \(self.vault): \(error)")

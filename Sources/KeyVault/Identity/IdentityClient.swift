@@ -69,6 +69,8 @@ package struct IdentityClient: Sendable {
             return try await self.join()
         } catch .unavailable {
             throw error
+        } catch .unusable(let reason) where reason.hasSuffix(Self.otherRoot) {
+            throw error
         }
     }
 
@@ -236,6 +238,8 @@ package struct IdentityClient: Sendable {
     ) async throws(KeyVaultError) -> HTTPFetch.Answer {
         do {
             return try await fetch.answer()
+        } catch StreamError.tls(let reason) where reason == "\(TLSError.rootUnexpected)" {
+            throw .unusable(reason: "\(url)\(Self.otherRoot)")
         } catch {
             throw .unavailable(reason: "\(url): \(error)")
         }
@@ -255,6 +259,10 @@ package struct IdentityClient: Sendable {
         return (url, fetch)
     }
 
+    /// What is said of a vault that the join token is not for: to ask again changes nothing.
+    private static let otherRoot =
+        ": the vault there has another trust root than the join token is for: check where it listens, or "
+        + "make a new token there with `scoregate identities token`"
     private static let timeout = TimeAmount.seconds(10)
     /// 4 s: a denial is to be in force within five.
     private static let denyListTimeout = TimeAmount.seconds(4)

@@ -36,6 +36,10 @@ struct VaultCommandTests {
         await vault.end()
         let gone = try await ask("operator", ["list"])
         #expect(gone.code == 3)
+        #expect(
+            gone.errors == "scoregate: no answer from https://127.0.0.1:\(stage.port): it cannot "
+                + "be reached: is the vault running, and is this its address?\n",
+            "\(gone.errors)")
     }
 
     @Test("a client that waits to be told to send its body is, unless that is too long")
