@@ -324,6 +324,22 @@ struct RunTests {
         }
     }
 
+    @Test(
+        "an answer that is read slowly takes as long as its bytes at that rate, its last piece too",
+        arguments: [LoadPlan.HTTPVersionChoice.http1, .http2])
+    func slowReading(_ version: LoadPlan.HTTPVersionChoice) async throws {
+        try await Self.withModel { url, _ in
+            let report = try await LoadRun.run(
+                Self.plan(url, rate: 10) {
+                    $0.http = version
+                    $0.faults.readRate = 20
+                })
+            // "Healthy": 7 bytes at 20 a second.
+            #expect(report.counts.completed == 10)
+            #expect(try #require(report.service).minimum >= 0.35)
+        }
+    }
+
     @Test("a run that is ended early keeps what it has counted")
     func interrupted() async throws {
         try await Self.withModel { url, _ in

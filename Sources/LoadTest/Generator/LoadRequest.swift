@@ -31,6 +31,8 @@ final class LoadRequest: ResponseReceiver {
     private var isMeasured = false
     private var status = 0
     private var meter = EventStreamMeter()
+    /// Until when what came of the answer takes at the rate it is read with, where there is such a rate.
+    private(set) var readUntil = NIODeadline.uptimeNanoseconds(0)
 
     init(worker: LoadWorker) {
         self.worker = worker
@@ -51,6 +53,7 @@ final class LoadRequest: ResponseReceiver {
             self.isTimerSet = true
             self.timer.set(self.deadline)
         }
+        self.readUntil = now
         if self.worker.isStreaming { self.meter.reset() }
         if self.isMeasured {
             self.worker.tally.scheduleLag.record(now - intended)
@@ -134,12 +137,21 @@ final class LoadRequest: ResponseReceiver {
             }
         }
         if let rate = self.worker.plan.faults.readRate {
-            self.worker.pauseReading(of: self, for: Double(bytes.readableBytes) / rate)
+            let time = Double(bytes.readableBytes) / rate
+            self.readUntil = max(self.readUntil, .now()) + .nanoseconds(Int64(time * 1e9))
+            self.worker.pauseReading(of: self)
         }
     }
 
     func receiveResponseEnd(trailers: MessageHead?) {
         let now = NIODeadline.now()
+        guard self.readUntil > now else { return self.endAnswer(now) }
+        // The last piece takes its time too; the stream has none left, it is another's by then.
+        self.stream = nil
+        self.worker.afterReading(of: self) { self.endAnswer(.now()) }
+    }
+
+    private func endAnswer(_ now: NIODeadline) {
         guard (200...299).contains(self.status) else {
             return self.end(.failed(.status), now: now)
         }

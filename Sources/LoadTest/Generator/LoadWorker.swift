@@ -263,12 +263,18 @@ final class LoadWorker {
         }
     }
 
-    /// Stops reading an answer for a time, as a client with a slow line would.
-    func pauseReading(of request: LoadRequest, for seconds: Double) {
-        let use = request.use
+    /// Stops reading an answer for as long as what came of it takes, as a client with a slow line would.
+    func pauseReading(of request: LoadRequest) {
         request.stream?.setReading(false)
-        self.after(.nanoseconds(Int64(seconds * 1e9))) {
-            if request.use == use { request.stream?.setReading(true) }
+        self.afterReading(of: request) { request.stream?.setReading(true) }
+    }
+
+    /// Runs `body` once the time is over that what came of an answer takes, unless the request is over or
+    /// more has come.
+    func afterReading(of request: LoadRequest, _ body: @escaping () -> Void) {
+        let (use, end) = (request.use, request.readUntil)
+        self.after(end - .now()) {
+            if request.use == use, request.isUnderWay, request.readUntil == end { body() }
         }
     }
 
@@ -337,13 +343,14 @@ final class LoadWorker {
         // What is left of a window says less than a whole one, and is not counted.
         self.windowTimer?.cancel()
         self.endInterval()
+        // A connection that the end interrupts is none that failed.
+        self.observer.worker = nil
         for request in self.requests { request.invalidate() }
         self.tally.wireBytesReceived = self.loop.backendHandshakes.receivedBytes
         self.tally.wireBytesSent = self.loop.backendHandshakes.sentBytes
         for lane in self.lanes { lane.pool.close() }
         self.loop.deadlines.stop()
         self.busyPoll.stop()
-        self.observer.worker = nil
         promise.succeed(Outcome(tally: self.tally, sessions: self.sessions.encoded()))
     }
 

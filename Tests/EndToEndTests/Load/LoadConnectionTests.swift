@@ -165,5 +165,6 @@ struct LoadConnectionTests {
         #expect(counts["completed"] == full)
         #expect(made["made"] as? Int == full)
         #expect((report["statuses"] as? [String: Int])?.isEmpty == true)
+        #expect((made["failed"] as? [String: Int])?.isEmpty == true, "\(made["failed"] ?? 0)")
     }
 }
