@@ -154,6 +154,53 @@ struct PayloadTests {
             #expect(ages == [100])
         }
     }
+
+    @Test(
+        "what ends a stream otherwise than it should is told apart",
+        arguments: [
+            (#"data: {"choices": [{"delta": {"content": "a"}}]}"# + "\n\ndata: [DONE]\n\n", nil),
+            // The end of the last line is not always sent, and lines may end as in a mail.
+            (#"data: {"choices": []}"# + "\r\n\r\ndata: [DONE]", nil),
+            // One event of several lines.
+            ("data: {\ndata: \"choices\": []}\n\ndata: [DONE]\n\n", nil),
+            (
+                #"data: {"error": null, "choices": [{"delta": {"role": "error"}}]}"#
+                    + "\n\ndata: [DONE]\n\n", nil
+            ),
+            (
+                #"data: {"choices": [{"error": 1, "delta": {"content": "\"error\": 1"}}]}"#
+                    + "\n\ndata: [DONE]\n\n", nil
+            ),
+            (#"data: {"choices": [{"delta": {"content": "a"}}]}"# + "\n\n", .streamUnfinished),
+            ("", .streamUnfinished),
+            (": a comment\n\n", .streamUnfinished),
+            (#"data: {"choices": []}"# + "\n\ndata: {\"error\": {\"code\": 1}}\n\n", .streamError),
+            (#"data: {"id": "a{", "error" : "b"}"# + "\n\ndata: [DONE]\n\n", .streamError),
+            ("data: {{{{\n\ndata: [DONE]\n\n", .streamMalformed),
+            ("data: {{{{", .streamMalformed),
+            (#"data: {"choices": [{"delta": {"content": "a"#, .streamMalformed),
+            (
+                #"data: {"choices": [{"delta": {"role": "a"}"# + "\n\ndata: [DONE]\n\n",
+                .streamMalformed
+            ),
+            ("[]", .streamMalformed),
+            ("data: []\n\ndata: [DONE]\n\n", .streamMalformed),
+            (#"{"error": {"message": "no stream"}}"#, .streamMalformed),
+        ] as [(String, FailureKind?)])
+    func streamFailures(_ stream: String, _ failure: FailureKind?) {
+        let bytes = Array(stream.utf8)
+        for cut in [1, 5, max(bytes.count, 1)] {
+            var meter = EventStreamMeter()
+            for start in stride(from: 0, to: bytes.count, by: cut) {
+                meter.receive(
+                    ByteBuffer(bytes: bytes[start..<min(start + cut, bytes.count)]),
+                    now: .uptimeNanoseconds(1)
+                ) { _ in }
+            }
+            #expect(meter.finish(now: .uptimeNanoseconds(1)) { _ in } == failure, "\(cut)")
+        }
+    }
+
     @Test("a number of tokens that no answer can have is none")
     func impossibleTokens() {
         var tally = InferenceTally()

@@ -270,6 +270,34 @@ struct RunTests {
         #expect(verdict.found.contains("the key is missing or wrong"))
     }
 
+    @Test(
+        "streams with an error, without an end, or that are none, are errors with a name of their own",
+        arguments: [
+            (#"data: {"error": {"code": 500}}"# + "\n\n", "stream error"),
+            (#"data: {"choices": [{"delta": {"content": "a"}}]}"# + "\n\n", "stream unfinished"),
+            ("data: {{{{\n\n", "stream malformed"), ("[]", "stream malformed"),
+        ])
+    func streamFailures(_ body: String, _ name: String) async throws {
+        let report = try await ScriptedServer.run { _ in
+            .send("HTTP/1.1 200 OK\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)")
+        } _: {
+            try await LoadRun.run(
+                Self.plan($0.url, rate: 20) {
+                    $0.api = .openAIChat
+                    $0.serviceLevel.latency = .hours(1)
+                })
+        }
+        #expect(report.failures == [name: 20])
+        #expect(report.counts.completed == 0 && report.latency == nil)
+        #expect(report.statuses == ["200": 20])
+        #expect(report.inference?.goodShare == 0)
+        var strict = Expectations()
+        strict.maximumErrors = 0
+        let verdict = try #require(strict.judge(report).last)
+        #expect(!verdict.isKept && verdict.found.contains("20 \(name)"))
+        #expect(SummaryText(report).text.contains("× \(name)"))
+    }
+
     @Test("what cannot be sent is counted, and the run is said to have failed for it")
     func unreachableRate() async throws {
         let report = try await ScriptedServer.run { _ in

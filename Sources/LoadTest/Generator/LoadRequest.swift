@@ -128,13 +128,7 @@ final class LoadRequest: ResponseReceiver {
     func receiveResponseBody(_ bytes: ByteBuffer) {
         if self.isMeasured { self.worker.tally.bodyBytesReceived += bytes.readableBytes }
         if self.worker.isStreaming {
-            self.meter.receive(bytes, now: .now()) { note in
-                guard self.isMeasured else { return }
-                switch note {
-                case .interToken(let time): self.worker.tally.inference.interToken.record(time)
-                case .age(let time): self.worker.tally.inference.eventAge.record(time)
-                }
-            }
+            self.meter.receive(bytes, now: .now()) { self.record($0) }
         }
         if let rate = self.worker.plan.faults.readRate {
             let time = Double(bytes.readableBytes) / rate
@@ -155,7 +149,18 @@ final class LoadRequest: ResponseReceiver {
         guard (200...299).contains(self.status) else {
             return self.end(.failed(.status), now: now)
         }
-        self.end(.good, now: now)
+        guard self.worker.isStreaming else { return self.end(.good, now: now) }
+        let failure = self.meter.finish(now: now) { self.record($0) }
+        if self.isMeasured, !self.meter.hasDone { self.worker.tally.inference.withoutDone += 1 }
+        self.end(failure.map { .failed($0) } ?? .good, now: now)
+    }
+
+    private func record(_ note: EventStreamMeter.Note) {
+        guard self.isMeasured else { return }
+        switch note {
+        case .interToken(let time): self.worker.tally.inference.interToken.record(time)
+        case .age(let time): self.worker.tally.inference.eventAge.record(time)
+        }
     }
 
     func responseReadComplete() {}
@@ -211,6 +216,9 @@ final class LoadRequest: ResponseReceiver {
                 self.worker.tally.failedLatency.record(latency)
             // The answer would have come later still: to leave it out would flatter the server.
             case .timeout: self.worker.count(latency: latency)
+            case .streamError, .streamMalformed, .streamUnfinished:
+                self.worker.tally.statuses[self.status] += 1
+                self.worker.tally.failedLatency.record(latency)
             case .connect, .tls, .closed, .malformed, .refused, .notSent:
                 self.worker.tally.failedLatency.record(latency)
             }
@@ -233,7 +241,6 @@ final class LoadRequest: ResponseReceiver {
             }
             self.worker.tally.inference.outputTokens += self.meter.tokens
             self.worker.tally.inference.events += self.meter.events
-            if !self.meter.hasDone { self.worker.tally.inference.withoutDone += 1 }
         }
         let isGood = self.worker.plan.serviceLevel.isKept(
             latency: latency, firstToken: firstToken, perOutputToken: perOutputToken)

@@ -5,7 +5,9 @@ internal import NIOCore
 /// Reads server-sent events (HTML standard, 9.2.6) as they arrive, as far as a meter needs: lines that
 /// begin with `data:`. An event with a piece of text that is not empty, `"content":"…"` or `"text":"…"`,
 /// counts as one output token unless the stream ends with `"completion_tokens":N`, which then holds.
-/// Searches bytes instead of parsing JSON: a meter must not be slower than what it measures.
+/// Searches bytes instead of parsing JSON: a meter must not be slower than what it measures. An event with
+/// text is taken for JSON if it has its two ends; one without, of which a stream has few, is looked through
+/// for what makes it an error.
 struct EventStreamMeter {
     /// When the first event with text came.
     private(set) var firstToken: NIODeadline?
@@ -13,6 +15,13 @@ struct EventStreamMeter {
     private(set) var events = 0
     private(set) var textEvents = 0
     private(set) var hasDone = false
+    /// Whether there was a line that no stream of events has.
+    private var hasOtherLines = false
+    private var hasError = false
+    private var isMalformed = false
+    /// Lines with data of the present event, and whether they are one that is no JSON by itself.
+    private var dataLines = 0
+    private var isSuspect = false
     private var reportedTokens: Int?
     /// What of a line came without its end.
     private var line: [UInt8] = []
@@ -35,6 +44,11 @@ struct EventStreamMeter {
         self.events = 0
         self.textEvents = 0
         self.hasDone = false
+        self.hasOtherLines = false
+        self.hasError = false
+        self.isMalformed = false
+        self.dataLines = 0
+        self.isSuspect = false
         self.reportedTokens = nil
         self.line.removeAll(keepingCapacity: true)
     }
@@ -58,13 +72,32 @@ struct EventStreamMeter {
         self.line.append(contentsOf: view[start...])
     }
 
+    /// Reads what came without the end of its line, and says what is wrong with the whole; nil for nothing.
+    mutating func finish(now: NIODeadline, note: (Note) -> Void) -> FailureKind? {
+        if !self.line.isEmpty {
+            self.receive(ByteBuffer(bytes: self.line).readableBytesView, now, note)
+        }
+        self.endEvent()
+        if self.hasError { return .streamError }
+        if self.isMalformed || (self.events == 0 && self.hasOtherLines) { return .streamMalformed }
+        return self.hasDone ? nil : .streamUnfinished
+    }
+
     private mutating func receive(
         _ line: ByteBufferView, _ now: NIODeadline, _ note: (Note) -> Void
     ) {
-        guard line.starts(with: Self.data) else { return }
+        guard let first = line.first, first != UInt8(ascii: "\r") else { return self.endEvent() }
+        guard line.starts(with: Self.data) else {
+            if self.events == 0, !Self.isField(line) { self.hasOtherLines = true }
+            return
+        }
         self.events += 1
-        let data = line.dropFirst(Self.data.count)
-        if data.drop(while: { $0 == UInt8(ascii: " ") }).starts(with: Self.done) {
+        self.dataLines += 1
+        var data = line.dropFirst(Self.data.count).drop { $0 == UInt8(ascii: " ") }
+        while let last = data.last, last == UInt8(ascii: "\r") || last == UInt8(ascii: " ") {
+            data = data.dropLast()
+        }
+        if data.starts(with: Self.done) {
             self.hasDone = true
             return
         }
@@ -76,11 +109,33 @@ struct EventStreamMeter {
         {
             self.reportedTokens = tokens
         }
-        guard Self.hasText(data) else { return }
+        guard Self.hasText(data) else {
+            let object = JSONOutline(data)
+            self.hasError = self.hasError || object.hasError
+            return self.suspect(unless: object.isWhole || data.count >= Self.maximumLine)
+        }
+        self.suspect(
+            unless: data.first == UInt8(ascii: "{") && data.last == UInt8(ascii: "}"))
         self.textEvents += 1
         if let last = self.lastToken { note(.interToken(now - last)) }
         if self.firstToken == nil { self.firstToken = now }
         self.lastToken = now
+    }
+
+    /// Several lines of data are one event (HTML standard, 9.2.6), and none need be JSON by itself.
+    private mutating func suspect(unless isJSON: Bool) {
+        self.isSuspect = !isJSON && self.dataLines == 1
+    }
+
+    private mutating func endEvent() {
+        self.isMalformed = self.isMalformed || self.isSuspect
+        self.isSuspect = false
+        self.dataLines = 0
+    }
+
+    /// Whether a line is a comment or another field than data: what else comes is no stream of events.
+    private static func isField(_ line: ByteBufferView) -> Bool {
+        [Self.comment, Self.event, Self.id, Self.retry].contains { line.starts(with: $0) }
     }
 
     private static func hasText(_ data: ByteBufferView) -> Bool {
@@ -104,6 +159,10 @@ struct EventStreamMeter {
         return number
     }
 
+    private static let comment = Array(":".utf8)
+    private static let event = Array("event:".utf8)
+    private static let id = Array("id:".utf8)
+    private static let retry = Array("retry:".utf8)
     private static let data = Array("data:".utf8)
     private static let done = Array("[DONE]".utf8)
     private static let content = Array(#""content""#.utf8)

@@ -17,6 +17,12 @@ package enum FailureKind: Int, Sendable, CaseIterable {
     case refused
     /// A status other than 2xx.
     case status
+    /// A stream of events with an error in it.
+    case streamError
+    /// What came for a stream of events is none, or has events that are no JSON.
+    case streamMalformed
+    /// A stream of events that ended without `[DONE]`.
+    case streamUnfinished
     /// Never sent: more were outstanding than there may be, or the test was over.
     case notSent
 
@@ -30,6 +36,9 @@ package enum FailureKind: Int, Sendable, CaseIterable {
         case .malformed: "malformed"
         case .refused: "refused"
         case .status: "status"
+        case .streamError: "stream error"
+        case .streamMalformed: "stream malformed"
+        case .streamUnfinished: "stream unfinished"
         case .notSent: "not sent"
         }
     }
