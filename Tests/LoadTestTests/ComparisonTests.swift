@@ -44,15 +44,75 @@ struct ComparisonTests {
         #expect(Comparison.Difference("latency p50", []) == nil)
     }
 
+    private static func plan(
+        _ url: String, rate: Double = 50, seconds: Double = 0.5
+    ) throws -> LoadPlan {
+        var plan = LoadPlan(
+            target: try LoadTarget(url),
+            model: .open(RateProfile(constant: rate, seconds: seconds), .constant))
+        plan.workers = 1
+        return plan
+    }
+
+    @Test(
+        "a search whose trials cannot have the samples that a percentile needs is not begun",
+        arguments: ["p99>500ms", "service.p50>1s", "ttft.p99>1s"])
+    func tooShort(_ condition: String) async throws {
+        var expectations = Expectations()
+        expectations.failIf = [try Assertion("mean>1h"), try Assertion(condition)]
+        // Nothing listens there: it is not even connected.
+        await #expect {
+            _ = try await FindMaximum.run(
+                Self.plan("http://127.0.0.1:1/", rate: 9, seconds: 1), expectations,
+                isInterrupted: { false }, observe: { _ in })
+        } throws: { error in
+            guard case LoadError.usage(let text) = error else { return false }
+            return text.contains("samples") && text.contains("--duration")
+        }
+    }
+
+    @Test("a rate is not judged by too few samples: the search ends at the lowest that has enough")
+    func fewSamples() async throws {
+        var expectations = Expectations()
+        expectations.maximumLag = .hours(1)
+        expectations.failIf = [try Assertion("p50>500ms")]
+        try await ScriptedServer.run { _ in
+            .answer(after: .seconds(1))
+        } _: { slow in
+            let none = try await FindMaximum.run(
+                Self.plan(slow.url, rate: 100), expectations, isInterrupted: { false },
+                observe: { _ in }
+            ).found
+            #expect(none.maximum == nil)
+            // The median needs 20 samples: 40 a second for half a second.
+            #expect(none.trials.map(\.rate) == [100, 50, 40])
+            #expect(none.trials.allSatisfy { $0.found?.hasPrefix("not p50>500ms: 1") == true })
+            #expect(none.text.contains("no rate of 40"))
+        }
+    }
+
+    @Test("what no run of the plan can say ends a search, and is no verdict on a rate")
+    func unknown() async throws {
+        var expectations = Expectations()
+        expectations.maximumLag = .hours(1)
+        expectations.failIf = [try Assertion("handshake.p50>1s")]
+        try await ScriptedServer.run { _ in
+            .answer()
+        } _: { server in
+            let (found, failure) = try await FindMaximum.run(
+                Self.plan(server.url), expectations, isInterrupted: { false },
+                observe: { _ in })
+            #expect(found.trials.isEmpty && found.maximum == nil)
+            guard case LoadError.usage(let text)? = failure else {
+                Issue.record("\(String(describing: failure))")
+                return
+            }
+            #expect(text.contains("there is no handshake"))
+        }
+    }
+
     @Test("two servers of known speed are told apart, and a search keeps to what is asked")
     func runs() async throws {
-        func plan(_ url: String) throws -> LoadPlan {
-            var plan = LoadPlan(
-                target: try LoadTarget(url),
-                model: .open(RateProfile(constant: 50, seconds: 0.5), .constant))
-            plan.workers = 1
-            return plan
-        }
         var expectations = Expectations()
         expectations.maximumLag = .hours(1)
         try await ScriptedServer.run { _ in
@@ -62,7 +122,7 @@ struct ComparisonTests {
                 .answer(after: .seconds(1))
             } _: { slow in
                 let comparison = try await Comparison.run(
-                    plan(fast.url), plan(slow.url), rounds: 3, expectations,
+                    Self.plan(fast.url), Self.plan(slow.url), rounds: 3, expectations,
                     isInterrupted: { false }, observe: { _ in }
                 ).found
                 #expect(comparison.rounds.count == 3)
@@ -77,7 +137,7 @@ struct ComparisonTests {
                 var asked = expectations
                 asked.failIf = [try Assertion("mean>100ms")]
                 let none = try await FindMaximum.run(
-                    plan(slow.url), asked, isInterrupted: { false }, observe: { _ in }
+                    Self.plan(slow.url), asked, isInterrupted: { false }, observe: { _ in }
                 ).found
                 #expect(none.maximum == nil)
                 #expect(none.trials.allSatisfy { !$0.isKept })

@@ -28,6 +28,8 @@ package struct FindMaximum: Sendable, Codable, Equatable {
     package var trials: [Trial] = []
     /// The highest rate that kept everything; nil if none did.
     package var maximum: Double?
+    /// The lowest rate whose trials have samples enough for what was asked.
+    package var lowest = RateSearch.lowest
     /// Whether it is the tester that could do no more.
     package var isLimitedByTester = false
 
@@ -40,7 +42,7 @@ package struct FindMaximum: Sendable, Codable, Equatable {
     ///   - observe: Told of each trial.
     /// - Returns: What was found, as far as it came, without the environment; and what ended the search
     ///   before its time, if something did.
-    /// - Throws: ``LoadError`` if the first trial cannot be begun.
+    /// - Throws: ``LoadError`` if the first trial cannot be begun, or would have too few samples.
     package static func run(
         _ plan: LoadPlan, _ expectations: Expectations,
         isInterrupted: @escaping @Sendable () -> Bool, observe: (Trial) -> Void
@@ -50,10 +52,14 @@ package struct FindMaximum: Sendable, Codable, Equatable {
         else { throw LoadError.usage("--find-max begins at one rate: --rate N, in an open loop") }
         var result = FindMaximum()
         result.latencyLimits = expectations.latencyLimits
-        var search = RateSearch(start: first.from)
+        let needed = try Self.answersNeeded(expectations, of: first)
+        var search = RateSearch(start: first.from, lowest: needed / first.seconds)
+        result.lowest = search.lowest
         while let rate = search.next, !isInterrupted() {
             var trial = plan
-            trial.model = .open(RateProfile(constant: rate, seconds: first.seconds), arrivals)
+            // A few answers may fail, or come by chance a little later than the trial is long.
+            let seconds = max(first.seconds, needed * Self.reserve / rate)
+            trial.model = .open(RateProfile(constant: rate, seconds: seconds), arrivals)
             let report: LoadReport
             do {
                 report = try await LoadRun.run(trial, isInterrupted: isInterrupted)
@@ -65,7 +71,14 @@ package struct FindMaximum: Sendable, Codable, Equatable {
             if result.plan == nil { result.plan = report.plan }
             let verdicts = expectations.judge(report)
             result.asked = verdicts.map(\.asked)
-            let broken = verdicts.first { !$0.isKept }
+            let broken = verdicts.first { !$0.isKept && $0.isKnown }
+            // Too few samples say nothing of the rate: to try a lower one would only give fewer.
+            if broken == nil, let unknown = verdicts.first(where: { !$0.isKnown }) {
+                let failure = LoadError.usage(
+                    "\(unknown.asked): cannot be said at \(Quantity.short(rate))/s: \(unknown.found); "
+                        + "a longer --duration gives more samples")
+                return (result, failure)
+            }
             let found = Trial(
                 rate: rate, throughput: report.throughput, p50: report.latency?.value(at: 50),
                 p99: report.latency?.value(at: 99), failedShare: report.counts.failedShare,
@@ -82,16 +95,45 @@ package struct FindMaximum: Sendable, Codable, Equatable {
         return (result, nil)
     }
 
+    /// How many answers a trial needs for everything to be judged.
+    ///
+    /// - Throws: `.usage` if the first trial cannot have so many.
+    private static func answersNeeded(
+        _ expectations: Expectations, of first: RateProfile.Segment
+    ) throws(LoadError) -> Double {
+        let most = expectations.failIf.max { $0.answersNeeded ?? 0 < $1.answersNeeded ?? 0 }
+        guard let most, let needed = most.answersNeeded, case .percentile(_, let p) = most.metric
+        else { return 0 }
+        guard first.arrivals >= Double(needed) else {
+            let seconds = (Double(needed) / first.from * 1000).rounded(.up) / 1000
+            throw .usage(
+                "--find-max: p\(Assertion.plain(p)) needs \(needed) samples, and "
+                    + "\(Quantity.short(first.from)) requests a second for "
+                    + "\(Quantity.short(first.seconds)) s are too few: a --duration of "
+                    + "\(Quantity.short(seconds))s or more, or a higher --rate")
+        }
+        return Double(needed)
+    }
+
+    /// What was found, in a sentence.
+    package var answer: String {
+        if let maximum {
+            return "the highest rate that keeps it: \(Quantity.text(maximum)) a second"
+        }
+        guard let last = self.trials.last, last.rate <= self.lowest else {
+            return "no rate was found that keeps it, before the search was at its end"
+        }
+        guard self.lowest > RateSearch.lowest else { return "no rate keeps it" }
+        return
+            "no rate of \(Quantity.short(self.lowest)) a second or more keeps it; for lower ones "
+            + "--duration is too short"
+    }
+
     /// A line a trial and the answer.
     package var text: String {
-        var lines = self.trials.map(Self.line)
-        if let maximum {
-            lines.append("the highest rate that keeps it: \(Quantity.text(maximum)) a second")
-            if self.isLimitedByTester {
-                lines.append("beyond, it is the tester that falls behind, not the server")
-            }
-        } else {
-            lines.append("no rate keeps it")
+        var lines = self.trials.map(Self.line) + [self.answer]
+        if self.maximum != nil, self.isLimitedByTester {
+            lines.append("beyond, it is the tester that falls behind, not the server")
         }
         if let floor = self.environment?.floorText { lines.append(floor) }
         return lines.map { $0 + "\n" }.joined()
@@ -107,4 +149,7 @@ package struct FindMaximum: Sendable, Codable, Equatable {
             + "p99 \(time(trial.p99)), errors \(Quantity.text(trial.failedShare * 100)) %"
             + (trial.found.map { "; \($0)" } ?? "")
     }
+
+    /// 1.1: how many more answers than are needed a trial is made long enough for.
+    private static let reserve = 1.1
 }

@@ -9,10 +9,13 @@ struct RateSearch {
     private(set) var trials = 0
     /// The rate to try next; nil once the answer is found.
     private(set) var next: Double?
+    /// The lowest rate that is tried, unless it begins below.
+    let lowest: Double
 
-    /// A search that begins at `start`.
-    init(start: Double) {
+    /// A search that begins at `start`, and tries nothing below `lowest`.
+    init(start: Double, lowest: Double = Self.lowest) {
         self.next = start
+        self.lowest = max(lowest, Self.lowest)
     }
 
     /// Takes what the trial of ``next`` found.
@@ -29,7 +32,7 @@ struct RateSearch {
             // The middle on a scale of ratios.
             broken / held > Self.precision ? (held * broken).squareRoot() : nil
         case (let held?, nil): held < Self.highest ? min(held * 2, Self.highest) : nil
-        case (nil, let broken?): broken > Self.lowest ? max(broken / 2, Self.lowest) : nil
+        case (nil, let broken?): broken > self.lowest ? max(broken / 2, self.lowest) : nil
         case (nil, nil): nil
         }
     }
@@ -38,6 +41,6 @@ struct RateSearch {
     private static let precision = 1.05
     /// From 1 a second to 1,000,000 and back to within 5 % takes 25.
     private static let maximumTrials = 32
-    private static let lowest = 1.0
+    static let lowest = 1.0
     private static let highest = 1e6
 }

@@ -32,6 +32,14 @@ package struct Assertion: Sendable, Equatable {
         case interToken = "itl"
         case perOutputToken = "tpot"
 
+        /// Whether every answer gives a sample, or at most one: how many a run can have is known before it.
+        var isOneAnAnswer: Bool {
+            switch self {
+            case .latency, .service, .lag, .firstByte, .firstToken, .perOutputToken: true
+            case .handshake, .resumed, .interToken: false
+            }
+        }
+
         func distribution(of report: LoadReport) -> LoadReport.Distribution? {
             switch self {
             case .latency: report.latency
@@ -92,6 +100,13 @@ package struct Assertion: Sendable, Equatable {
         self.metric = metric
         self.comparison = comparison
         self.limit = limit
+    }
+
+    /// How many answers a run needs for it to be judged; nil where that depends on more than these.
+    var answersNeeded: Int? {
+        guard case .percentile(let subject, let percentile) = self.metric, subject.isOneAnAnswer
+        else { return nil }
+        return LatencyHistogram.samplesNeeded(for: percentile)
     }
 
     /// Whether a report says so; nil where it cannot say, with the reason in `found`.

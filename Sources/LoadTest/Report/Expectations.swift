@@ -29,7 +29,8 @@ package struct Expectations: Sendable {
             let (holds, found) = assertion.judge(report)
             verdicts.append(
                 LoadReport.Verdict(
-                    asked: "not \(assertion.text)", isKept: holds == false, found: found))
+                    asked: "not \(assertion.text)", isKept: holds == false,
+                    isKnown: holds != nil, found: found))
         }
         return verdicts
     }

@@ -216,6 +216,8 @@ package struct LoadReport: Sendable, Codable, Equatable {
     package struct Verdict: Sendable, Codable, Equatable {
         package var asked: String
         package var isKept: Bool
+        /// Whether there was enough to judge by; where there was not, it is not kept.
+        package var isKnown = true
         package var found: String
     }
 }

@@ -95,7 +95,7 @@ struct LoadCommand: AsyncParsableCommand {
         guard result.maximum != nil else {
             throw CommandFailure(
                 code: .refused,
-                message: "no rate keeps it: " + (result.trials.last?.found ?? "not one was tried"))
+                message: "\(result.answer): \(result.trials.last?.found ?? "not one was tried")")
         }
     }
 
