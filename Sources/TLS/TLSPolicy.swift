@@ -77,6 +77,11 @@ enum TLSPolicy {
             else { throw .ofOpenSSL("TLS versions") }
         }
         if let suites = configuration.cipherSuites {
+            let (least, most) = (configuration.minimumVersion, configuration.maximumVersion)
+            // Otherwise the suites, by which the versions are set below, would go before these.
+            guard suites.contains(where: { $0.isOfTLS13 ? most == .tls13 : least == .tls12 }) else {
+                throw .configurationIncomplete("no cipher suite is of a version that is offered")
+            }
             let modern = suites.filter(\.isOfTLS13).map(\.name).joined(separator: ":")
             let older = suites.filter { !$0.isOfTLS13 }.map(\.name).joined(separator: ":")
             // An empty list of TLS 1.3 offers none; of TLS 1.2 it would be an error.

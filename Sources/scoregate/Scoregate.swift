@@ -29,10 +29,20 @@ struct Scoregate: AsyncParsableCommand {
     static func main() async {
         do {
             var command = try parseAsRoot()
-            if var command = command as? any AsyncParsableCommand {
-                try await command.run()
-            } else {
-                try command.run()
+            do {
+                if var command = command as? any AsyncParsableCommand {
+                    try await command.run()
+                } else {
+                    try command.run()
+                }
+            } catch let error as ValidationError {
+                // The library, which is done with the command, would show the usage of the whole program.
+                let usage = self.usageString(for: type(of: command))
+                let name = usage.split(separator: " ").prefix { $0.first?.isLetter == true }
+                throw CommandFailure(
+                    code: .usage,
+                    message: "\(error.message)\nUsage: \(usage)\n  See '"
+                        + name.joined(separator: " ") + " --help' for more information.")
             }
         } catch let failure as CommandFailure {
             complain("scoregate: \(failure.message)\n")

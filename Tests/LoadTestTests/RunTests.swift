@@ -395,6 +395,11 @@ struct RunTests {
             #expect(report.marks.map(\.command) == ["test *** = *** && exit 3"])
             #expect(report.marks.map(\.wasEnded) == [false])
             #expect(try #require(report.marks.first).begin >= 0.1)
+            // The other one was not run, and no run that lacks one is as it should be.
+            #expect(report.missedMarks.map(\.command) == ["exit 4"])
+            let verdict = try #require(Expectations().judge(report).last)
+            #expect(!verdict.isKept && verdict.found.contains("at 100 s exit 4"), "\(verdict)")
+            #expect(SummaryText(report).text.contains("exit 4: NOT RUN"))
         }
     }
 

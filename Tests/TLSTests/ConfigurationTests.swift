@@ -92,6 +92,21 @@ import Testing
         #expect(throws: TLSError.self) { try TLSServerContext.validate(configuration) }
     }
 
+    @Test(
+        "A client whose cipher suites are all of another version than it offers is refused",
+        arguments: [(TLSVersion.tls12, TLSCipher.aes256GCM), (.tls13, .rsaAES128GCM)])
+    func otherVersion(_ version: TLSVersion, _ suite: TLSCipher) throws {
+        var client = TLSClientConfiguration(
+            trustRoots: self.certificates.root, peer: .dnsName("a.example"),
+            minimumVersion: version == .tls13 ? .tls13 : .tls12)
+        client.maximumVersion = version
+        client.cipherSuites = [suite]
+        let resources = try TLSWorkerResources()
+        #expect(throws: TLSError.self) {
+            try TLSClientContext(client, resources: resources)
+        }
+    }
+
     private func error(_ files: TLSCertificateFiles) -> TLSError? {
         do {
             _ = try TLSServerContext.validate(TLSServerConfiguration(certificates: [files]))

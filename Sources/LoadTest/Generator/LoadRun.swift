@@ -77,7 +77,7 @@ package enum LoadRun {
         if let window = plan.window, let windows {
             report.windows = LoadReport.Windows(window, windows.finish().points)
         }
-        report.marks = await marks.finish()
+        (report.marks, report.missedMarks) = await marks.finish()
         do throws(LoadError) {
             try SessionFile(plan)?.store(Array(outcomes.map(\.sessions).joined()))
         } catch {

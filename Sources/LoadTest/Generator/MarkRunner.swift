@@ -16,41 +16,65 @@ package struct Mark: Sendable, Codable, Equatable {
     package let wasEnded: Bool
 }
 
+/// A command that was to be run in mid-run and was not, for the run was over before.
+package struct MissedMark: Error, Sendable, Codable, Equatable {
+    /// Seconds from the end of the warm-up at which it was to be begun.
+    package let at: Double
+    /// What was to be run, secrets masked.
+    package let command: String
+}
+
 /// Runs the commands of a plan when their time has come.
 struct MarkRunner {
-    private let task: Task<[Mark], Never>
+    /// The commands that were run, and those that were not, each in the order of their times.
+    typealias Outcome = (run: [Mark], missed: [MissedMark])
+
+    private let task: Task<Outcome, Never>
 
     init(_ plans: [MarkPlan], from start: NIODeadline) {
         self.task = Task {
-            await withTaskGroup(of: Mark?.self) { group in
+            await withTaskGroup(of: Result<Mark, MissedMark>.self) { group in
                 for plan in plans { group.addTask { await Self.run(plan, from: start) } }
-                var marks: [Mark] = []
-                for await case let mark? in group { marks.append(mark) }
-                return marks.sorted { $0.begin < $1.begin }
+                var outcome: Outcome = ([], [])
+                for await result in group {
+                    switch result {
+                    case .success(let mark): outcome.run.append(mark)
+                    case .failure(let missed): outcome.missed.append(missed)
+                    }
+                }
+                outcome.run.sort { $0.begin < $1.begin }
+                outcome.missed.sort { $0.at < $1.at }
+                return outcome
             }
         }
     }
 
-    /// Those that were run; what is still to come is not run any more, and what goes on is ended.
-    func finish() async -> [Mark] {
+    /// What became of the commands; what is still to come is not run any more, and what goes on is ended.
+    func finish() async -> Outcome {
         self.task.cancel()
         return await self.task.value
     }
 
-    private static func run(_ plan: MarkPlan, from start: NIODeadline) async -> Mark? {
+    private static func run(
+        _ plan: MarkPlan, from start: NIODeadline
+    ) async -> Result<Mark, MissedMark> {
         let wait = (start + plan.at - .now()).nanoseconds
         do {
             try await Task.sleep(for: .nanoseconds(max(0, wait)))
         } catch {
-            return nil
+            return .failure(
+                MissedMark(
+                    at: Double(plan.at.nanoseconds) / 1e9,
+                    command: SecretMask.text(plan.command)))
         }
         let begin = Self.seconds(since: start)
         let command = MarkCommand(plan.command)
         let exitCode = await command.run()
-        return Mark(
-            begin: begin, end: Self.seconds(since: start),
-            command: SecretMask.text(plan.command),
-            exitCode: command.wasEnded ? nil : exitCode, wasEnded: command.wasEnded)
+        return .success(
+            Mark(
+                begin: begin, end: Self.seconds(since: start),
+                command: SecretMask.text(plan.command),
+                exitCode: command.wasEnded ? nil : exitCode, wasEnded: command.wasEnded))
     }
 
     private static func seconds(since start: NIODeadline) -> Double {

@@ -32,6 +32,15 @@ package struct Expectations: Sendable {
                     asked: "not \(assertion.text)", isKept: holds == false,
                     isKnown: holds != nil, found: found))
         }
+        if !report.missedMarks.isEmpty {
+            let commands = report.missedMarks.map {
+                "at \(Quantity.short($0.at)) s \($0.command)"
+            }
+            verdicts.append(
+                LoadReport.Verdict(
+                    asked: "every command of --at is run", isKept: false,
+                    found: "it was over before " + commands.joined(separator: ", ")))
+        }
         return verdicts
     }
 

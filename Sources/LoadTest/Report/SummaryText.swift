@@ -171,6 +171,10 @@ package struct SummaryText {
                 "at \(Quantity.text(mark.begin, digits: 2)) s  \(mark.command): \(end) "
                     + "at \(Quantity.text(mark.end, digits: 2)) s")
         }
+        for mark in self.report.missedMarks {
+            lines.append(
+                "at \(Quantity.short(mark.at)) s  \(mark.command): NOT RUN, it was over before")
+        }
         return lines
     }
 

@@ -52,6 +52,8 @@ package struct LoadReport: Sendable, Codable, Equatable {
     package var spectrum: [Percentile]
     /// Commands run in mid-run.
     package var marks: [Mark] = []
+    /// Commands of the plan that were not run: the run was over before their time.
+    package var missedMarks: [MissedMark] = []
     /// Why the session file could not be written; nil if it was, or there is none.
     package var sessionFileFailure: String?
     /// Whether it was ended before its time.

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Foundation
 internal import LoadTest
+internal import NIOCore
 
 /// `scoregate load`: a load test.
 struct LoadCommand: AsyncParsableCommand {
@@ -149,6 +150,29 @@ struct LoadCommand: AsyncParsableCommand {
         try self.tls.apply(to: &plan)
         try self.tls.applyHandshakesOnly(to: &plan)
         try self.report.apply(to: &plan)
+        try self.checkUse(plan)
         return plan
+    }
+
+    /// Throws if something was asked for that comes to nothing.
+    private func checkUse(_ plan: LoadPlan) throws(LoadError) {
+        let isEncrypted = [self.url, self.comparison.vs].contains {
+            $0?.hasPrefix("https://") == true
+        }
+        if !isEncrypted, !self.tls.given.isEmpty {
+            throw .usage(
+                self.tls.given.joined(separator: ", ")
+                    + ": of no use without TLS, which https:// has")
+        }
+        guard plan.streams == nil || plan.http == .http2 || (plan.http == .auto && isEncrypted)
+        else {
+            throw .usage("--streams: a connection of HTTP/1.1 has none; see --http")
+        }
+        for mark in plan.marks where Double(mark.at.nanoseconds) / 1e9 >= plan.seconds {
+            let time = Quantity.short(Double(mark.at.nanoseconds) / 1e9)
+            throw .usage(
+                "--at '\(time)s \(mark.command)': the run is over after "
+                    + "\(Quantity.short(plan.seconds)) s")
+        }
     }
 }

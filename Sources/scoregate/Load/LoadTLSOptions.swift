@@ -65,6 +65,11 @@ struct LoadTLSOptions: ParsableArguments {
         }
         plan.tls.cipherSuites = try Self.choose(
             self.ciphers, "--ciphers", TLSCipher.allCases, \.name)
+        if let version = plan.tls.version,
+            let other = plan.tls.cipherSuites?.first(where: { $0.isOfTLS13 != (version == .tls13) })
+        {
+            throw .usage("--ciphers \(other.name): not of the --tls-version that is offered alone")
+        }
         plan.tls.groups = try Self.choose(self.groups, "--groups", TLSGroup.allCases, \.name)
         plan.tls.resumedShare = try self.resumedShare()
         plan.tls.sessionFile = self.sessionFile
@@ -73,18 +78,30 @@ struct LoadTLSOptions: ParsableArguments {
         }
     }
 
+    /// The options given that have no meaning without TLS.
+    var given: [String] {
+        [
+            ("--ca", self.ca != nil), ("--cert", self.cert != nil),
+            ("--peer-identity", self.peerIdentity != nil), ("--sni", self.sni != nil),
+            ("--tls-version", self.tlsVersion != nil), ("--ciphers", self.ciphers != nil),
+            ("--groups", self.groups != nil), ("--handshake", self.handshake != "full"),
+            ("--session-file", self.sessionFile != nil),
+        ].filter(\.1).map(\.0)
+    }
+
     /// After all other options are applied: none that is about requests goes with it.
     func applyHandshakesOnly(to plan: inout LoadPlan) throws(LoadError) {
         guard self.handshakesOnly else { return }
         guard plan.target.isEncrypted else {
             throw .usage("--handshakes-only: there is no handshake without https://")
         }
-        guard plan.http != .http2, plan.requestsPerConnection == .max, plan.api == .raw,
+        guard plan.http != .http2, plan.streams == nil, plan.requestsPerConnection == .max,
+            plan.api == .raw,
             plan.request.payloads.isEmpty, plan.request.keys.isEmpty, plan.faults == FaultPlan()
         else {
             throw .usage(
-                "--handshakes-only sends no request: --http 2, --requests-per-connection, --api, "
-                    + "bodies, keys and faults have no meaning with it")
+                "--handshakes-only sends no request: --http 2, --streams, --requests-per-connection, "
+                    + "--api, bodies, keys and faults have no meaning with it")
         }
         plan.tls.isHandshakeOnly = true
         // What is offered by ALPN; a server of HTTP/2 would begin to talk.

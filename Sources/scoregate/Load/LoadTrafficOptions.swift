@@ -11,15 +11,15 @@ struct LoadTrafficOptions: ParsableArguments {
     @Option(
         help: """
             Requests a second: 500, steps 100@10s,500@30s, or a ramp 100..2000@30s; the last may leave \
-            out its time, which is --duration's.
+            out its time, which is --duration's (100).
             """)
-    var rate = "100"
+    var rate: String?
 
-    @Option(help: "How requests of an open loop are spread: constant or poisson.")
-    var arrivals = Arrivals.constant
+    @Option(help: "How requests of an open loop are spread: constant or poisson (constant).")
+    var arrivals: Arrivals?
 
-    @Option(help: "How long, such as 30s or 2m.")
-    var duration = "10s"
+    @Option(help: "How long, such as 30s or 2m (10s).")
+    var duration: String?
 
     @Option(help: "Time before anything is counted.")
     var warmUp = "0s"
@@ -79,10 +79,22 @@ struct LoadTrafficOptions: ParsableArguments {
     var slowSend: String?
 
     func model() throws(LoadError) -> LoadPlan.Model {
-        let duration = try Self.duration(self.duration, "--duration")
+        let duration = try Self.duration(self.duration ?? "10s", "--duration")
         guard duration > .zero else { throw .usage("--duration is above 0") }
-        if self.closed { return .closed(seconds: Double(duration.nanoseconds) / 1e9) }
-        return .open(try RateProfile(self.rate, duration: duration), self.arrivals)
+        if self.closed {
+            guard self.rate == nil, self.arrivals == nil else {
+                throw .usage(
+                    "--closed: its users ask as often as they are answered; --rate and --arrivals "
+                        + "have no meaning with it")
+            }
+            return .closed(seconds: Double(duration.nanoseconds) / 1e9)
+        }
+        let rate = self.rate ?? "100"
+        guard self.duration == nil || rate.split(separator: ",").last?.contains("@") != true else {
+            throw .usage(
+                "--duration has no meaning with --rate \(rate): every step of it has its own time")
+        }
+        return .open(try RateProfile(rate, duration: duration), self.arrivals ?? .constant)
     }
 
     func apply(to plan: inout LoadPlan) throws(LoadError) {
@@ -121,8 +133,10 @@ struct LoadTrafficOptions: ParsableArguments {
         _ number: Int, _ option: String, _ range: ClosedRange<Int>
     ) throws(LoadError) -> Int {
         guard range.contains(number) else {
-            let end = range.upperBound == .max ? "" : " to \(range.upperBound)"
-            throw .usage("\(option) \(number): a number of \(range.lowerBound)\(end)")
+            let least = "\(range.lowerBound)"
+            let numbers =
+                range.upperBound == .max ? "at least \(least)" : "\(least) to \(range.upperBound)"
+            throw .usage("\(option) \(number): a number of \(numbers)")
         }
         return number
     }

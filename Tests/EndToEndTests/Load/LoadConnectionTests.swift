@@ -7,11 +7,10 @@ struct LoadConnectionTests {
     private static func load(
         _ arguments: [String], duration: String = "1s"
     ) async throws -> GatewayProcess.Outcome {
-        try await GatewayProcess.run(
-            [
-                "load", "--rate", "20", "--duration", duration, "--maximum-lag", "1h", "--workers",
-                "1",
-            ] + arguments)
+        let rate = arguments.contains("--closed") ? [] : ["--rate", "20"]
+        return try await GatewayProcess.run(
+            ["load", "--duration", duration, "--maximum-lag", "1h", "--workers", "1"] + rate
+                + arguments)
     }
 
     private static func report(_ path: String) throws -> [String: Any] {

@@ -63,7 +63,7 @@ struct LoadOptionTests {
             Reading(["--connect-to", "unix:/run/a.sock"]) {
                 $0.target.address == .unix(path: "/run/a.sock")
             },
-            Reading(["--at", "30s echo a b", "--at", "1s true"]) {
+            Reading(["--duration", "31s", "--at", "30s echo a b", "--at", "1s true"]) {
                 $0.marks == [
                     MarkPlan(at: .seconds(30), command: "echo a b"),
                     MarkPlan(at: .seconds(1), command: "true"),
@@ -185,15 +185,44 @@ struct LoadOptionTests {
             ["--handshakes-only", "--api", "openai-chat"],
             ["--handshakes-only", "--slow-read", "1k"],
             ["--session-file", "/s"], ["--window", "1ms"], ["--window", "11s"],
+            ["--tls-version", "1.2", "--ciphers", "TLS_AES_256_GCM_SHA384"],
+            ["--tls-version", "1.3", "--ciphers", "ECDHE-RSA-AES128-GCM-SHA256"],
+            [
+                "--tls-version", "1.3", "--ciphers",
+                "TLS_AES_256_GCM_SHA384,ECDHE-RSA-AES128-GCM-SHA256",
+            ],
+            ["--at", "10s true"], ["--closed", "--duration", "1s", "--at", "5s true"],
+            ["--rate", "5@1s,5@2s", "--at", "3s true"],
+            ["--closed", "--rate", "5"], ["--closed", "--arrivals", "poisson"],
+            ["--http", "1.1", "--streams", "3"],
+            ["--handshakes-only", "--streams", "3"], ["--rate", "5@1s", "--duration", "3s"],
         ])
     func contradictions(_ arguments: [String]) throws {
         let command = try Self.command(arguments)
         #expect(throws: LoadError.self) { try command.plan() }
     }
 
-    @Test("no handshakes without TLS")
-    func handshakesInTheClear() throws {
-        let command = try Self.command(["--handshakes-only"], "http://localhost")
+    @Test(
+        "without TLS there are no handshakes, certificates, versions or streams of HTTP/2 to choose",
+        arguments: [
+            ["--handshakes-only"], ["--ca", "/r"], ["--cert", "/c", "--cert-key", "/k"],
+            ["--peer-identity", "spiffe://a/agent/b"], ["--sni", "x.y"], ["--tls-version", "1.3"],
+            ["--ciphers", "TLS_AES_256_GCM_SHA384"], ["--groups", "X25519"],
+            ["--handshake", "resume"], ["--handshake", "resume", "--session-file", "/s"],
+            ["--streams", "3"], ["--vs", "http://b", "--ca", "/r"],
+        ])
+    func inTheClear(_ arguments: [String]) throws {
+        let command = try Self.command(arguments, "http://localhost")
         #expect(throws: LoadError.self) { try command.plan() }
+    }
+
+    @Test("what is about TLS goes with either URL of two; streams go with HTTP/2 in the clear")
+    func halfInTheClear() throws {
+        let first = try Self.command(["--vs", "https://b", "--ca", "/r"], "http://a")
+        #expect(try first.plan().tls.trustRoots == "/r")
+        let second = try Self.command(["--vs", "http://b", "--ca", "/r"])
+        #expect(try second.plan(for: "http://b", connectTo: nil).target.isEncrypted == false)
+        let streams = try Self.command(["--http", "2", "--streams", "3"], "http://a")
+        #expect(try streams.plan().streams == 3)
     }
 }
