@@ -89,14 +89,43 @@ package enum ReportFiles {
         } catch let error as LoadError {
             throw .environment("\(path) cannot be written: \(error)")
         } catch {
-            let reason =
-                ((error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError) ?? error as NSError
-            throw .environment("\(path) cannot be written: \(Self.text(reason))")
+            throw .environment("\(path) cannot be written: \(Self.reason(error))")
         }
     }
 
-    private static func text(_ error: NSError) -> String {
-        error.domain == NSPOSIXErrorDomain
-            ? SystemError.text(CInt(error.code)) : error.localizedDescription
+    /// Finds out whether a file could be written; makes and changes none.
+    ///
+    /// - Throws: `.environment` with path and reason.
+    package static func check(_ path: String) throws(LoadError) {
+        let file = FileManager.default
+        let folder = (path as NSString).deletingLastPathComponent
+        let problem: String? =
+            if file.fileExists(atPath: path + "/.") {
+                "it is a folder"
+            } else if file.fileExists(atPath: path) {
+                file.isWritableFile(atPath: path) ? nil : "it may not be written"
+            } else {
+                file.isWritableFile(atPath: (folder.isEmpty ? "." : folder) + "/.")
+                    ? nil : "the folder is missing or may not be written"
+            }
+        if let problem { throw .environment("\(path) cannot be written: \(problem)") }
+    }
+
+    /// Writes the text that a command has for its user to standard output.
+    ///
+    /// - Throws: `.environment` with the reason.
+    package static func printSummary(_ text: String) throws(LoadError) {
+        do {
+            try FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
+        } catch {
+            throw .environment("the summary cannot be written: \(Self.reason(error))")
+        }
+    }
+
+    private static func reason(_ error: any Error) -> String {
+        let reason =
+            ((error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError) ?? error as NSError
+        return reason.domain == NSPOSIXErrorDomain
+            ? SystemError.text(CInt(reason.code)) : reason.localizedDescription
     }
 }

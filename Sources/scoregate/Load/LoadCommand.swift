@@ -45,6 +45,7 @@ struct LoadCommand: AsyncParsableCommand {
     private func test() async throws {
         let plan = try self.plan()
         let expectations = try self.report.expectations()
+        try self.report.checkFiles()
         Interruption.listen()
         if self.comparison.findMax {
             try await self.findMaximum(plan, expectations)
@@ -63,10 +64,9 @@ struct LoadCommand: AsyncParsableCommand {
         live.end()
         report.environment = environment
         report.verdicts = expectations.judge(report)
-        print(SummaryText(report).text, terminator: "")
-        fflush(nil)
         try self.report.write(
-            report, csv: ReportFiles.csv(report.seconds), html: HTMLReport.page(report))
+            SummaryText(report).text, report, csv: ReportFiles.csv(report.seconds),
+            html: HTMLReport.page(report))
         if let failure = report.sessionFileFailure { throw LoadError.environment(failure) }
         guard let broken = report.verdicts.first(where: { !$0.isKept }) else {
             guard !report.isInterrupted else {
@@ -88,10 +88,8 @@ struct LoadCommand: AsyncParsableCommand {
             observe: { live.show(FindMaximum.line($0)) })
         live.end()
         result.environment = environment
-        print(result.text, terminator: "")
-        fflush(nil)
         try self.report.write(
-            result, csv: ReportFiles.csv(result), html: HTMLReport.page(result))
+            result.text, result, csv: ReportFiles.csv(result), html: HTMLReport.page(result))
         if let failure { throw failure }
         guard result.maximum != nil else {
             throw CommandFailure(
@@ -113,10 +111,9 @@ struct LoadCommand: AsyncParsableCommand {
             observe: { _ in live.show("a round of \(rounds) is done") })
         live.end()
         comparison.environment = environment
-        print(comparison.text, terminator: "")
-        fflush(nil)
         try self.report.write(
-            comparison, csv: ReportFiles.csv(comparison), html: HTMLReport.page(comparison))
+            comparison.text, comparison, csv: ReportFiles.csv(comparison),
+            html: HTMLReport.page(comparison))
         if let failure { throw failure }
         if let broken = comparison.broken.first {
             throw CommandFailure(code: .refused, message: broken)

@@ -63,23 +63,31 @@ struct LoadReportOptions: ParsableArguments {
         plan.window = time
     }
 
-    /// Writes what was asked for of `report`; the first that fails is thrown when all were tried.
+    /// Throws if a file that was asked for could not be written; makes and changes none.
+    func checkFiles() throws(LoadError) {
+        for path in [self.json, self.csv, self.html] {
+            if let path { try ReportFiles.check(path) }
+        }
+    }
+
+    /// Prints the summary and writes what was asked for of `report`; the first that fails is thrown when
+    /// all were tried.
     func write(
-        _ report: some Encodable, csv: @autoclosure () -> String,
+        _ summary: String, _ report: some Encodable, csv: @autoclosure () -> String,
         html: @autoclosure () throws -> String
     ) throws {
         var failure: (any Error)?
-        func attempt(_ path: String?, _ text: () throws -> String) {
-            guard let path else { return }
+        func attempt(_ body: () throws -> Void) {
             do {
-                try ReportFiles.write(try text(), to: path)
+                try body()
             } catch {
                 failure = failure ?? error
             }
         }
-        attempt(self.json) { try ReportFiles.json(report) }
-        attempt(self.csv) { csv() }
-        attempt(self.html) { try html() }
+        attempt { try ReportFiles.printSummary(summary) }
+        if let json { attempt { try ReportFiles.write(try ReportFiles.json(report), to: json) } }
+        if let path = self.csv { attempt { try ReportFiles.write(csv(), to: path) } }
+        if let path = self.html { attempt { try ReportFiles.write(try html(), to: path) } }
         if let failure { throw failure }
     }
 }

@@ -354,6 +354,25 @@ struct LoadRunsTests {
         }
     }
 
+    @Test("a summary that cannot be written is said with exit code 3, and loses no file")
+    func unwritableSummary() async throws {
+        try await Self.withModel { url in
+            let csv = try Materials().path + "-summary.csv"
+            defer { try? FileManager.default.removeItem(atPath: csv) }
+            let outcome = try await Command.run(
+                "/bin/sh",
+                [
+                    "-c", #""$0" "$@" > /dev/full"#, GatewayProcess.executable.path, "load", url,
+                    "--rate", "20", "--duration", "1s", "--csv", csv, "--maximum-lag", "1h",
+                ])
+            #expect(outcome.code == 3)
+            #expect(
+                outcome.errors.contains(
+                    "the summary cannot be written: No space left on device"), "\(outcome.errors)")
+            #expect(FileManager.default.fileExists(atPath: csv))
+        }
+    }
+
     @Test("SIGINT ends a run early, and what was found is printed")
     func interrupted() async throws {
         try await Self.withModel { url in

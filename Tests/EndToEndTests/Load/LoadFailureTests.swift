@@ -98,20 +98,6 @@ struct LoadFailureTests {
         }
     }
 
-    @Test("a folder that is not there for the report does not lose what was found")
-    func noFolder() async throws {
-        try await Self.withBackend { backend, materials in
-            let path = materials.path + "/missing/report.json"
-            let outcome = try await GatewayProcess.run([
-                "load", backend.url, "--rate", "10", "--duration", "1s", "--maximum-lag", "1h",
-                "--json", path,
-            ])
-            #expect(outcome.code == 3)
-            #expect(outcome.errors.contains("\(path) cannot be written"), "\(outcome.errors)")
-            #expect(outcome.output.contains("completed 10"))
-        }
-    }
-
     @Test(
         "a disk that is full does not lose what several runs found",
         arguments: [["--vs", "URL", "--rounds", "1"], ["--find-max", "--fail-if", "mean>1us"]])

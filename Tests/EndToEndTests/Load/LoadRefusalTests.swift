@@ -40,6 +40,27 @@ struct LoadRefusalTests {
         #expect(outcome.errors.contains("See 'scoregate load --help'"), "\(outcome.errors)")
     }
 
+    @Test(
+        "a report that cannot be written is found out before anything is sent",
+        arguments: [
+            ("--json", "missing/a.json", "the folder is missing"), ("--html", ".", "is a folder"),
+            ("--csv", "file/a.csv", "the folder is missing"),
+        ])
+    func unwritableReport(_ option: String, _ name: String, _ reason: String) async throws {
+        let backend = try await RecordingBackend.start(.loopback)
+        let materials = try Materials()
+        try materials.write("file", "")
+        let outcome = try await GatewayProcess.run([
+            "load", backend.url, "--duration", "1s", option, "\(materials.path)/\(name)",
+        ])
+        #expect(outcome.code == 3)
+        #expect(outcome.errors.contains("\(name) cannot be written: "), "\(outcome.errors)")
+        #expect(outcome.errors.contains(reason), "\(outcome.errors)")
+        #expect(outcome.output == "")
+        #expect(backend.connections.value.isEmpty)
+        await backend.stop()
+    }
+
     @Test("what the environment lacks is said with exit code 3")
     func environment() async throws {
         let missing = try await GatewayProcess.run(
