@@ -144,7 +144,7 @@ func record(
         let root = try SystemRandom.secret(count: 32)
         let store = try StateStore(folder: folder.path, rootKey: root)
         _ = try store.pragma("user_version = 99")
-        #expect(throws: StateError.newerSchema(found: 99, known: 9)) {
+        #expect(throws: StateError.newerSchema(found: 99, known: 10)) {
             try StateStore(folder: folder.path, rootKey: root)
         }
     }
