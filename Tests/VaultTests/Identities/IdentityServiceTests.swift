@@ -158,6 +158,24 @@ import Testing
         #expect(isRight)
     }
 
+    @Test(
+        "a proof of any other time, however far, is refused",
+        arguments: [Int64.min, .min + 1, -1, 0, .max])
+    func timeOfProof(time: Int64) throws {
+        let stage = try IdentityStage()
+        let old = try IdentityStage.Requester()
+        let present = try leaf(stage.join(stage.token().token, old))
+        let next = try IdentityStage.Requester()
+        let message = try RejoinRequest.message(
+            serial: present.serial, request: next.request, time: time)
+        let body = RejoinRequest(
+            identity: stage.agent.text, serial: present.serial, request: next.request, time: time,
+            proof: try old.key.sign(message.rawSpan))
+        #expect(
+            try stage.service.rejoin(body, source: "a", now: stage.start) == .failure(.proofInvalid)
+        )
+    }
+
     @Test("a proof holds for its request and its certificate alone")
     func proofIsBound() throws {
         let stage = try IdentityStage()
