@@ -34,10 +34,11 @@ package final class EmbeddedVault: WrappingKeyVault {
     package func current(_ endpoint: String) throws(KeyVaultError) -> WrappingKey {
         let newest = try self.asking { () throws(StateError) -> WrappingKeyRecord? in
             if let newest = try self.store.wrappingKeys(of: endpoint).first { return newest }
-            let rootKey = try RootKey.read(path: self.rootKeyPath)
-            _ = try self.store.makeFirstWrappingKey(
-                endpoint: endpoint, rootKey: rootKey, now: UnixTime.milliseconds,
-                actor: self.actor)
+            _ = try self.withRootKey { rootKey throws(StateError) in
+                try self.store.makeFirstWrappingKey(
+                    endpoint: endpoint, rootKey: rootKey, now: UnixTime.milliseconds,
+                    actor: self.actor)
+            }
             // Another process may have been faster: what counts is what is there.
             return try self.store.wrappingKeys(of: endpoint).first
         }
@@ -90,15 +91,8 @@ package final class EmbeddedVault: WrappingKeyVault {
         guard let record = try self.version(id, among: versions) else { throw .revoked(.deleted) }
         guard record.vaultState == .active else { throw .revoked(record.vaultState) }
         let key = try self.asking { () throws(StateError) -> SecretBytes? in
-            do throws(StateError) {
-                let rootKey = try RootKey.read(path: self.rootKeyPath)
-                return try self.store.openWrappingKey(record, rootKey: rootKey)
-            } catch .wrongRootKey {
-                // Between the two steps of a replacement the next one is right.
-                guard let next = try RootKey.readNext(path: self.rootKeyPath) else {
-                    throw .wrongRootKey
-                }
-                return try self.store.openWrappingKey(record, rootKey: next)
+            try self.withRootKey { rootKey throws(StateError) in
+                try self.store.openWrappingKey(record, rootKey: rootKey)
             }
         }
         // Destroyed since its record was read.
@@ -107,6 +101,21 @@ package final class EmbeddedVault: WrappingKeyVault {
             return try AESKeyWrap(key: key, form: .unpadded)
         } catch {
             throw .cryptography(error)
+        }
+    }
+
+    /// Gives `body` the root key; another time if it was replaced meanwhile.
+    private func withRootKey<Value: ~Copyable>(
+        _ body: (borrowing SecretBytes) throws(StateError) -> Value
+    ) throws(StateError) -> Value {
+        do throws(StateError) {
+            return try body(RootKey.read(path: self.rootKeyPath))
+        } catch .wrongRootKey {
+            // Between the two steps of a replacement the next one is right, and after them the file's.
+            guard let next = try RootKey.readNext(path: self.rootKeyPath) else {
+                return try body(RootKey.read(path: self.rootKeyPath))
+            }
+            return try body(next)
         }
     }
 

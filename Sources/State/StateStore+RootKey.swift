@@ -12,28 +12,90 @@ extension StateStore {
     /// - Throws: `.wrongRootKey` if the state was made under another one, and whatever
     ///   ``init(folder:rootKey:)`` and ``RootKey/read(path:)`` throw.
     package convenience init(folder: String, rootKeyPath: String) throws(StateError) {
-        let present = try RootKey.read(path: rootKeyPath)
-        do throws(StateError) {
-            try self.init(folder: folder, rootKey: present)
-        } catch .wrongRootKey {
-            guard let next = try RootKey.readNext(path: rootKeyPath) else { throw .wrongRootKey }
-            try self.init(folder: folder, rootKey: next)
-            try RootKey.adoptNext(path: rootKeyPath)
+        // No folder is made for a key that is none.
+        _ = try RootKey.read(path: rootKeyPath)
+        try Self.prepare(folder: folder)
+        let opened = try Self.alone(in: folder) { () throws(StateError) in
+            let queue = try Self.open(in: folder)
+            let rootKey = try Self.settledRootKey(queue, path: rootKeyPath)
+            return Opened(queue: queue, pepper: try Self.pepper(queue, rootKey: rootKey))
         }
+        self.init(opened, folder: folder)
     }
 
     /// Puts a new root key in place of the one in the file, and seals all that it sealed anew.
     ///
     /// Steps: the new key is made beside the file; the state is sealed under it, in one
     /// transaction; the file is replaced. Cut short after any of them, ``init(folder:rootKeyPath:)``
-    /// opens the state, and this can be done again.
+    /// opens the state, and this can be done again. Of several at once each waits for the one before.
     ///
     /// - Throws: `.rootKey` if the file cannot be replaced; the present key then holds still.
     package func replaceRootKey(
         path: String, now: Int64, actor: String
     ) throws(StateError) {
+        let folder = URL(fileURLWithPath: self.path).deletingLastPathComponent().path
+        try Self.alone(in: folder) { () throws(StateError) in
+            // Before the next key is made: what is left of another process may be the only key there is.
+            let present = try Self.settledRootKey(self.queue, path: path)
+            let next = try RootKey.createNext(path: path)
+            try self.sealAnew(from: present, to: next, path: path, now: now, actor: actor)
+            try RootKey.adoptNext(path: path)
+        }
+    }
+
+    /// The root key that the state is sealed under; what another process left of a replacement is finished.
+    ///
+    /// To be called with the lock of the state's folder, which whoever replaces the key has.
+    private static func settledRootKey(
+        _ queue: DatabaseQueue, path: String
+    ) throws(StateError) -> SecretBytes {
         let present = try RootKey.read(path: path)
-        let next = try RootKey.createNext(path: path)
+        if try self.isSealed(queue, under: present) { return present }
+        guard let next = try RootKey.readNext(path: path) else { throw .wrongRootKey }
+        guard try self.isSealed(queue, under: next) else { throw .wrongRootKey }
+        try RootKey.adoptNext(path: path)
+        return next
+    }
+
+    private static func isSealed(
+        _ queue: DatabaseQueue, under rootKey: borrowing SecretBytes
+    ) throws(StateError) -> Bool {
+        let opening: AES256GCM
+        do throws(CryptographyError) {
+            opening = try AES256GCM(key: rootKey)
+        } catch {
+            throw .cryptography(error)
+        }
+        do throws(StateError) {
+            try StateError.wrapping("reading the pepper") {
+                try queue.read { try self.checkRootKey(opening, in: $0) }
+            }
+            return true
+        } catch .wrongRootKey {
+            return false
+        }
+    }
+
+    /// Throws `.wrongRootKey` unless the key of `opening` is the state's in this transaction: it may
+    /// have been replaced since it was read.
+    static func checkRootKey(_ opening: AES256GCM, in database: Database) throws {
+        let pepper = try Data.fetchOne(
+            database, sql: "SELECT sealed FROM pepper WHERE version = 1")
+        guard let pepper else { return }
+        let (bytes, context) = ([UInt8](pepper), self.pepperContext)
+        do throws(CryptographyError) {
+            _ = try opening.open(bytes.rawSpan, associatedData: context.rawSpan)
+        } catch .notAuthentic {
+            throw StateError.wrongRootKey
+        } catch {
+            throw StateError.cryptography(error)
+        }
+    }
+
+    private func sealAnew(
+        from present: borrowing SecretBytes, to next: borrowing SecretBytes, path: String,
+        now: Int64, actor: String
+    ) throws(StateError) {
         let opening: AES256GCM
         let sealing: AES256GCM
         do throws(CryptographyError) {
@@ -88,9 +150,14 @@ extension StateStore {
                 try Self.audit(
                     database, time: now, actor: actor, action: "root key replaced", subject: path,
                     detail: "")
+                // Last: what is sealed under a key that is in no file is lost.
+                guard try RootKey.isNext(next, path: path) else {
+                    throw StateError.rootKey(
+                        path: path,
+                        reason: "\(path).next was changed meanwhile: nothing was replaced")
+                }
             }
         }
-        try RootKey.adoptNext(path: path)
     }
 
     /// Opens what was sealed under the root key.
@@ -149,6 +216,12 @@ extension RootKey {
     package static func readNext(path: String) throws(StateError) -> SecretBytes? {
         guard unsafe access(self.next(path), F_OK) == 0 else { return nil }
         return try self.read(path: self.next(path))
+    }
+
+    /// Whether `key` is the one that is going to replace the one at `path`.
+    static func isNext(_ key: borrowing SecretBytes, path: String) throws(StateError) -> Bool {
+        guard let next = try self.readNext(path: path) else { return false }
+        return ConstantTime.equal(next.bytes, key.bytes)
     }
 
     /// Makes the key that is going to replace the one at `path`; what was left of an attempt

@@ -51,6 +51,7 @@ extension StateStore {
     /// Makes the first version of an endpoint's wrapping key, where there was never one.
     ///
     /// - Returns: What was made; nil if the endpoint has a wrapping key, whatever its state.
+    /// - Throws: `.wrongRootKey` if that is not the state's any more.
     package func makeFirstWrappingKey(
         endpoint: String, rootKey: borrowing SecretBytes, now: Int64, actor: String
     ) throws(StateError) -> WrappingKeyChange? {
@@ -59,7 +60,8 @@ extension StateStore {
 
     /// Makes a further version of an endpoint's wrapping key, or the first.
     ///
-    /// - Throws: `.wrappingKey` if the newest version is disabled: a new one would undo that.
+    /// - Throws: `.wrappingKey` if the newest version is disabled: a new one would undo that;
+    ///   `.wrongRootKey` if that is not the state's any more.
     package func rotateWrappingKey(
         endpoint: String, rootKey: borrowing SecretBytes, now: Int64, actor: String
     ) throws(StateError) -> WrappingKeyChange {
@@ -144,6 +146,7 @@ extension StateStore {
         }
         return try StateError.wrapping("making a wrapping key") {
             try self.queue.write { database in
+                try Self.checkRootKey(sealing, in: database)
                 let versions = try WrappingKeyRecord.all(database, of: endpoint)
                 guard try isWanted(versions) else { return nil }
                 let record = WrappingKeyRecord(

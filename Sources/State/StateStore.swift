@@ -21,18 +21,28 @@ package final class StateStore: Sendable {
     ///   - folder: Is made with mode 0700; one that is there must not be open to others.
     ///   - rootKey: 32 bytes; seals the secrets in the state.
     /// - Throws: `.wrongRootKey` if the state was made under another one.
-    package init(
+    package convenience init(
         folder: String, rootKey: borrowing SecretBytes
     ) throws(StateError) {
         try Self.prepare(folder: folder)
-        let path = "\(folder)/\(Self.fileName)"
-        let queue = try Self.alone(in: folder) { () throws(StateError) in
-            try Self.prepare(file: path, folder: folder)
-            return try Self.open(path)
+        let opened = try Self.alone(in: folder) { () throws(StateError) in
+            let queue = try Self.open(in: folder)
+            return Opened(queue: queue, pepper: try Self.pepper(queue, rootKey: rootKey))
         }
-        self.pepper = try Self.pepper(queue, rootKey: rootKey)
-        self.queue = queue
-        self.path = path
+        self.init(opened, folder: folder)
+    }
+
+    /// A state that was opened.
+    struct Opened: ~Copyable {
+        let queue: DatabaseQueue
+        let pepper: SecretBytes
+    }
+
+    /// The state in `folder`, which was opened.
+    init(_ opened: consuming Opened, folder: String) {
+        self.queue = opened.queue
+        self.pepper = opened.pepper
+        self.path = Self.path(in: folder)
     }
 
     /// Whether there is a state in `folder`.
@@ -75,7 +85,8 @@ package final class StateStore: Sendable {
         }
     }
 
-    private static func prepare(folder: String) throws(StateError) {
+    /// Makes the folder, or checks the one that is there.
+    static func prepare(folder: String) throws(StateError) {
         let files = FileManager.default
         do {
             let parent = URL(fileURLWithPath: folder).deletingLastPathComponent()
@@ -92,14 +103,14 @@ package final class StateStore: Sendable {
         }
     }
 
-    /// Runs `body` while no other process opens the state of `folder`.
+    /// Runs `body` while nobody else opens the state of `folder` or replaces its root key.
     ///
     /// SQLite's own locks do not suffice: of two that change a new database to WAL at once, one is
-    /// told that it is locked, without the busy timeout.
+    /// told that it is locked, without the busy timeout; and the root key's file is not in the database.
     ///
-    /// - Throws: `.folder` if another process has been opening it for 10 s, or it cannot be locked;
-    ///   what `body` throws.
-    private static func alone<Value>(
+    /// - Throws: `.folder` if that has lasted for 10 s already, or it cannot be locked; what `body`
+    ///   throws.
+    static func alone<Value: ~Copyable>(
         in folder: String, _ body: () throws(StateError) -> Value
     ) throws(StateError) -> Value {
         let descriptor = unsafe Glibc.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -118,7 +129,10 @@ package final class StateStore: Sendable {
             guard ContinuousClock.now < end else {
                 throw .folder(
                     path: folder,
-                    reason: "another process has been opening it for 10 s: see fuser \(folder)")
+                    reason: """
+                        another process has been opening it, or replacing its root key, for 10 s: see fuser \
+                        \(folder)
+                        """)
             }
             Thread.sleep(forTimeInterval: 0.005)
         }
@@ -142,9 +156,11 @@ package final class StateStore: Sendable {
         }
     }
 
-    /// Opens the database at `path` and brings its schema up to date.
-    private static func open(_ path: String) throws(StateError) -> DatabaseQueue {
-        try StateError.wrapping("opening the state") {
+    /// Opens the database in `folder`, made where there is none, and brings its schema up to date.
+    static func open(in folder: String) throws(StateError) -> DatabaseQueue {
+        let path = self.path(in: folder)
+        try self.prepare(file: path, folder: folder)
+        return try StateError.wrapping("opening the state") {
             let queue = try DatabaseQueue(path: path, configuration: self.configuration)
             try queue.writeWithoutTransaction { database in
                 // GRDB sets NORMAL with WAL, which may lose the last transactions on power loss.
@@ -157,7 +173,7 @@ package final class StateStore: Sendable {
     }
 
     /// The pepper, made at the first call ever.
-    private static func pepper(
+    static func pepper(
         _ queue: DatabaseQueue, rootKey: borrowing SecretBytes
     ) throws(StateError) -> SecretBytes {
         let sealing: AES256GCM
@@ -199,6 +215,8 @@ package final class StateStore: Sendable {
         configuration.label = "state"
         return configuration
     }
+
+    private static func path(in folder: String) -> String { "\(folder)/\(self.fileName)" }
 
     /// The database's name in its folder.
     static let fileName = "state.sqlite"
