@@ -72,12 +72,14 @@ extension StateStore {
     ///   - request: Which request makes it; one that has made one already makes no other.
     ///   - known: The version that `request` has made and that does not count; nil for none.
     ///   - newest: What must be the newest version so far; nil if that does not matter.
+    ///   - isRotation: Whether it goes on from the newest version, which must be enabled then.
     ///   - use: For the audit.
     /// - Returns: The version, or what the same request made before.
-    /// - Throws: `.vaultItem` if the name is deleted, `newest` is not the newest, or there are too many.
+    /// - Throws: `.vaultItem` if the name is deleted, `newest` is not the newest, a rotation would undo that
+    ///   the newest was disabled, or there are too many.
     package func addVaultVersion(
         _ version: VaultVersion, sealed: [UInt8], request: String?, besides known: String? = nil,
-        after newest: String?, _ use: VaultUse
+        after newest: String?, isRotation: Bool = false, _ use: VaultUse
     ) throws(StateError) -> VaultVersion {
         try StateError.wrapping("adding to the vault") {
             try self.queue.write { database in
@@ -91,6 +93,8 @@ extension StateStore {
                 let last = try VaultVersion.find(database, version.kind, version.name)
                 if last?.deletedMilliseconds != nil { throw StateError.vaultItem(.deleted) }
                 if let newest, last?.version != newest { throw StateError.vaultItem(.changed) }
+                // Since it was looked at first, its key took seconds to make.
+                if isRotation, last?.isEnabled == false { throw StateError.vaultItem(.disabled) }
                 var version = version
                 version.name = last?.name ?? version.name
                 try version.insert(database, sealed: Data(sealed), request: request)

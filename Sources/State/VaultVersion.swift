@@ -83,6 +83,8 @@ package enum VaultItemProblem: String, Error, Sendable {
     case notDeleted = "was not deleted"
     /// It was changed since the caller last read it.
     case changed = "was changed meanwhile"
+    /// Its newest version was disabled, which a rotation would undo.
+    case disabled = "is disabled"
     /// There are as many as there may be.
     case tooMany = "has as many versions, or the vault as many names, as there may be"
 }

@@ -32,6 +32,7 @@ enum VaultError: Error, Equatable {
         case .vaultItem(.deleted): self = .deleted(kind)
         case .vaultItem(.notDeleted): self = .notDeleted(kind)
         case .vaultItem(.changed): self = .changed
+        case .vaultItem(.disabled): self = .unusable(kind, "Disabled")
         case .vaultItem(.tooMany): self = .tooMany
         default: self = .unavailable("\(error)")
         }

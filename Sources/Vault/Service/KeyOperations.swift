@@ -18,13 +18,13 @@ struct KeyOperations: Sendable {
         version.keyOperations = try Self.operations(body.operations)
         try body.attributes?.apply(to: &version)
         version.tags = try VaultTags.checked(body.tags ?? [:])
-        return try self.make(version, type, request, event: "created")
+        return try self.make(version, type, request, isRotation: false)
     }
 
     /// Makes a further version that is as the newest is.
     func rotate(_ request: VaultRequest) throws(VaultError) -> ControlAnswer {
         let newest = try self.store.find(request)
-        // A new version would undo what was done to the last.
+        // A new version would undo what was done to the last. Looked at again when it is added.
         guard newest.isEnabled else { throw .unusable(.key, "Disabled") }
         let type = try KeyType(newest)
         var version = VaultVersion(
@@ -36,24 +36,24 @@ struct KeyOperations: Sendable {
             // As long as the one before it.
             version.expiresMilliseconds = request.now + expires - newest.createdMilliseconds
         }
-        return try self.make(version, type, request, event: "rotated")
+        return try self.make(version, type, request, isRotation: true)
     }
 
     private func make(
-        _ version: VaultVersion, _ type: KeyType, _ request: VaultRequest, event: String
+        _ version: VaultVersion, _ type: KeyType, _ request: VaultRequest, isRotation: Bool
     ) throws(VaultError) -> ControlAnswer {
         if let made = try self.store.made(by: request) { return self.store.answer(made) }
         var version = version
         let sealed = try type.make(&version, self.store.sealing)
         let added: VaultVersion
         do throws(VaultError) {
-            added = try self.store.add(version, sealed: sealed, request)
+            added = try self.store.add(version, sealed: sealed, request, isRotation: isRotation)
         } catch {
             self.store.discard(version, sealed)
             throw error
         }
         if added.version == version.version {
-            self.store.events.changed(added, to: event)
+            self.store.events.changed(added, to: isRotation ? "rotated" : "created")
         } else {
             self.store.discard(version, sealed)
         }

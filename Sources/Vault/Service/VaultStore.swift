@@ -100,15 +100,16 @@ struct VaultStore: Sendable {
         return "\(link)&$skiptoken=\(token)"
     }
 
-    /// Adds a version with its secret, unless the request has made another than `known`.
+    /// Adds a version with its secret, unless the request has made another than `known`; a rotation
+    /// only while the newest is enabled.
     func add(
         _ version: VaultVersion, sealed: [UInt8], _ request: VaultRequest,
-        besides known: VaultVersion? = nil
+        besides known: VaultVersion? = nil, isRotation: Bool = false
     ) throws(VaultError) -> VaultVersion {
         try self.asking(request.kind) { () throws(StateError) in
             try self.state.addVaultVersion(
                 version, sealed: sealed, request: request.requestID, besides: known?.version,
-                after: request.ifMatch, request.use(version.version))
+                after: request.ifMatch, isRotation: isRotation, request.use(version.version))
         }
     }
 
