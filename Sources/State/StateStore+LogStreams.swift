@@ -100,14 +100,32 @@ extension StateStore {
                         end.lossReason, Data(streamID),
                     ])
                 for (id, digest) in logKeys {
-                    try database.execute(
-                        sql: """
-                            INSERT INTO stream_log_key (stream_id, log_key_id, digest)
-                            VALUES (?, ?, ?) ON CONFLICT DO NOTHING
-                            """, arguments: [Data(streamID), Data(id), Data(digest)])
+                    try Self.keepLogKey(database, id, digest, streamID)
                 }
             }
         }
+    }
+
+    /// Keeps the digest of a log key's wrapped form; one that is known stays as it is.
+    ///
+    /// To be called before anything is written under the key: a segment whose key is not known here
+    /// looks like a stranger's.
+    package func keepLogKey(
+        _ id: [UInt8], digest: [UInt8], of streamID: [UInt8]
+    ) throws(StateError) {
+        try StateError.wrapping("keeping a log key of a stream") {
+            try self.queue.write { try Self.keepLogKey($0, id, digest, streamID) }
+        }
+    }
+
+    private static func keepLogKey(
+        _ database: Database, _ id: [UInt8], _ digest: [UInt8], _ streamID: [UInt8]
+    ) throws {
+        try database.execute(
+            sql: """
+                INSERT INTO stream_log_key (stream_id, log_key_id, digest)
+                VALUES (?, ?, ?) ON CONFLICT DO NOTHING
+                """, arguments: [Data(streamID), Data(id), Data(digest)])
     }
 
     /// Keeps what log keys of a stream are going to be wrapped as; until

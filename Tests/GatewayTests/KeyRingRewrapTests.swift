@@ -175,4 +175,15 @@ import Testing
         #expect(outcome.unreadable[ring.ids[0]] == "\(KeyVaultError.notAuthentic)")
         #expect(try ring.keyRing.entry(ring.ids[0]) == swapped)
     }
+
+    @Test("The state knows a new log key before anybody writes under it")
+    func fresh() async throws {
+        let ring = try Ring(1)
+        let key = try await WrappedLogKey.make(
+            under: EndpointWrappingKey(ring.vault, "iris"), streamID: ring.streamID,
+            knownTo: ring.store)
+        let record = try #require(try ring.store.logStreams().first)
+        let digest = try key.entry.wrappedDigest().bytes
+        #expect(record.logKeys[key.entry.logKeyID.bytes] == digest)
+    }
 }

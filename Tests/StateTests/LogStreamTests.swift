@@ -29,6 +29,22 @@ import Testing
         #expect(try store.logStreams().first?.logKeys == key)
     }
 
+    @Test("a log key is known before the stream has an end; what is known of it stays")
+    func logKey() throws {
+        let folder = StateFolder()
+        let store = try StateStore(
+            folder: folder.path, rootKey: try SystemRandom.secret(count: 32))
+        let id = [UInt8](repeating: 7, count: 16)
+        _ = try store.logStream(of: "iris", newID: id, now: 1)
+        let key = [UInt8](repeating: 1, count: 16)
+        for byte in [1, 2] as [UInt8] {
+            try store.keepLogKey(key, digest: [UInt8](repeating: byte, count: 32), of: id)
+            let record = try #require(try store.logStreams().first)
+            #expect(record.logKeys == [key: [UInt8](repeating: 1, count: 32)])
+            #expect(record.end == nil)
+        }
+    }
+
     @Test("a stream is out of use from one generation to another, and its successor is not")
     func suspended() throws {
         let folder = StateFolder()

@@ -138,7 +138,8 @@ extension LogKeeper {
                 of: name, newID: fresh, now: Int64(SystemClocks.now.unixMilliseconds))
             streamID = LogIdentifier(record.id.rawSpan, at: 0)
             anchor = record.anchor
-            key = try await WrappedLogKey.make(under: stream.key, streamID: streamID)
+            key = try await WrappedLogKey.make(
+                under: stream.key, streamID: streamID, knownTo: self.store)
         } catch {
             self.logger.error(
                 "no new log key",

@@ -179,7 +179,8 @@ final class LogKeeper: Sendable {
                 condition: WrappingKeyCondition(grace: endpoint.encryption.grace),
                 newestAsked: .now, keyMade: .now)
             try self.refuseSuspended(endpoint.name)
-            let key = try await WrappedLogKey.make(under: wrapping, streamID: stream.streamID)
+            let key = try await WrappedLogKey.make(
+                under: wrapping, streamID: stream.streamID, knownTo: self.store)
             if let failure = await self.begin(log, key, record.anchor) {
                 throw failure
             }

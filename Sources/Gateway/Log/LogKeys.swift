@@ -1,6 +1,7 @@
 internal import Cryptography
 internal import KeyVault
 internal import SealedLog
+internal import State
 internal import Synchronization
 
 /// A log key on its way to the writer's thread, with its entry in the key ring.
@@ -28,10 +29,11 @@ final class WrappedLogKey: Sendable {
     /// - Parameters:
     ///   - wrappingKey: What to wrap it under.
     ///   - streamID: Which stream the key is for.
+    ///   - store: Has its digest from then on.
     /// - Returns: The key, not yet in the key ring.
-    /// - Throws: ``KeyVaultError`` or ``SealedLogError``.
+    /// - Throws: ``KeyVaultError``, ``SealedLogError`` or ``StateError``.
     static func make(
-        under wrappingKey: EndpointWrappingKey, streamID: LogIdentifier
+        under wrappingKey: EndpointWrappingKey, streamID: LogIdentifier, knownTo store: StateStore
     ) async throws -> WrappedLogKey {
         let (vault, name) = (wrappingKey.vault, wrappingKey.name)
         let wrapping = try await vault.current(name)
@@ -52,6 +54,7 @@ final class WrappedLogKey: Sendable {
         let entry = KeyRingEntry(
             key, provider: vault.provider, wrappingKey: wrapping.id, algorithm: algorithm,
             wrapped: wrapped)
+        try store.keep(entry)
         return WrappedLogKey(entry, key)
     }
 }

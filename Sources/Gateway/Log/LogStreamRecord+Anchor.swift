@@ -27,6 +27,12 @@ extension LogStreamRecord {
 }
 
 extension StateStore {
+    /// Keeps what tells the log key of an entry, before anything is written under it.
+    func keep(_ entry: KeyRingEntry) throws {
+        try self.keepLogKey(
+            entry.logKeyID.bytes, digest: entry.wrappedDigest().bytes, of: entry.streamID.bytes)
+    }
+
     /// Keeps what a stream is held against.
     func keep(_ anchor: StreamAnchor) throws(StateError) {
         try self.keepEnd(

@@ -74,6 +74,7 @@ extension LogArchive {
         let entry = KeyRingEntry(
             key, provider: self.vault.provider, wrappingKey: wrapping.id, algorithm: .a256KW,
             wrapped: wrapped)
+        try self.store.keep(entry)
         return WrappedLogKey(entry, key)
     }
 
