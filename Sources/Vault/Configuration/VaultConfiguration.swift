@@ -66,6 +66,9 @@ extension VaultConfiguration {
     /// The files that are read again when they change.
     var watchedFiles: [String] {
         [self.identity.certificate.chain, self.identity.certificate.key, self.identity.trustRoots]
-            + (self.token.map { [$0.pinFile] } ?? [])
     }
+
+    /// The file of the token's PIN, which is tried again when it changes, and for no other reason than that
+    /// and SIGHUP: a token locks itself after a few wrong ones.
+    var pinFiles: [String] { self.token.map { [$0.pinFile] } ?? [] }
 }

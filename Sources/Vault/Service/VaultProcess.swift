@@ -43,6 +43,7 @@ package enum VaultProcess {
             throw StartError.environment("the state cannot be watched: \(error)")
         }
         let watch = FileWatch(FileWatch.Files(configuration.watchedFiles))
+        let pins = FileWatch(FileWatch.Files(configuration.pinFiles))
         let reload = { @Sendable (cause: String) in
             do {
                 let new = try VaultConfiguration.read(
@@ -83,12 +84,16 @@ package enum VaultProcess {
                 while !Task.isCancelled {
                     try? await Task.sleep(for: .seconds(1))
                     if watch.hasChanged() { reload("file changed") }
+                    if pins.hasChanged() { service.retryPIN() }
                 }
             }
             group.addTask {
                 for await signal in signals {
                     if signal == .sighup {
                         reload("SIGHUP")
+                        // A PIN that was changed before is tried once for both.
+                        pins.follow(FileWatch.Files(configuration.pinFiles))
+                        service.retryPIN()
                     } else if drain.begin() {
                         // Streams have no end of their own.
                         service.events.finish()

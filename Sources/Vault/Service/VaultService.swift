@@ -75,12 +75,11 @@ package final class VaultService: Sendable {
         }
     }
 
-    /// Takes over a new policy, and tries a token's PIN again that was refused; everything else is
-    /// fixed at the start.
-    package func adopt(_ policy: VaultPolicy) {
-        self.policy.adopt(policy)
-        self.store.sealing.token?.reload()
-    }
+    /// Takes over a new policy; everything else is fixed at the start.
+    package func adopt(_ policy: VaultPolicy) { self.policy.adopt(policy) }
+
+    /// Lets a token's PIN that was refused be tried again: a token locks itself after a few tries.
+    package func retryPIN() { self.store.sealing.token?.reload() }
 
     /// Ends the threads, once what they do is done, and the token's module.
     package func stop() async {
