@@ -58,6 +58,7 @@ package struct DenyListWatch: Sendable {
         }
         defer { listening.cancel() }
         var present = self.last
+        var isKept = true
         var isSilent = false
         for await one in heard {
             var silence: KeyVaultError? = if case .lost(let error) = one { error } else { nil }
@@ -67,9 +68,11 @@ package struct DenyListWatch: Sendable {
                     let list = try await self.ask()
                     if list != present {
                         present = list
+                        isKept = false
                         await onChange(list)
-                        try self.folder?.keep(list)
                     }
+                    if !isKept { try self.folder?.keep(list) }
+                    isKept = true
                     break
                 } catch {
                     silence = silence ?? error

@@ -13,8 +13,9 @@ import Testing
 
     /// Follows the list of a vault that does what `script` says until one with `expected` comes.
     private static func follow(
-        until expected: String,
-        _ script: @escaping @Sendable (FakeVault.Question) -> FakeVault.Action
+        until expected: String, keptIn folder: String? = nil,
+        _ script: @escaping @Sendable (FakeVault.Question) -> FakeVault.Action,
+        onSilence: @escaping @Sendable () -> Void = {}
     ) async throws -> (lists: [DenyList], silences: Int) {
         let materials = try VaultMaterials()
         let fake = try await FakeVault(
@@ -24,7 +25,7 @@ import Testing
             of: address,
             TLSClientConfiguration(
                 trustRoots: materials.root, identity: materials.gateway,
-                peer: .identity(VaultMaterials.identity), minimumVersion: .tls13), keptIn: nil)
+                peer: .identity(VaultMaterials.identity), minimumVersion: .tls13), keptIn: folder)
         let (lists, heard) = AsyncStream.makeStream(of: DenyList.self)
         let silences = Mutex(0)
         let following = Task {
@@ -32,6 +33,7 @@ import Testing
                 heard.yield($0)
             } onSilence: { _ in
                 silences.withLock { $0 += 1 }
+                onSilence()
             }
         }
         var seen: [DenyList] = []
@@ -79,5 +81,28 @@ import Testing
         }
         #expect(lists == [DenyList(["a"]), DenyList(["a", "b"])])
         #expect(silences == 1)
+    }
+
+    @Test("is kept in the end where that failed once")
+    func kept() async throws {
+        let folder = NSTemporaryDirectory() + "scoregate-denied-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let asked = Mutex(0)
+        let keptBefore = Mutex(DenyList([]))
+        _ = try await Self.follow(until: "b", keptIn: folder) { question in
+            if question.path.hasPrefix("/events") { return .send(Array(Self.head.utf8)) }
+            // The second time it is asked again because the list could not be kept.
+            let count = asked.withLock { asked in
+                asked += 1
+                return asked
+            }
+            guard count > 2 else { return .answer(200, #"{"denied":["a"]}"#) }
+            keptBefore.withLock { $0 = IdentityFolder(path: folder).denyList }
+            return .answer(200, #"{"denied":["a","b"]}"#)
+        } onSilence: {
+            try? FileManager.default.createDirectory(
+                atPath: folder, withIntermediateDirectories: true)
+        }
+        #expect(keptBefore.withLock { $0 } == DenyList(["a"]))
     }
 }
