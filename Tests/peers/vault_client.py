@@ -269,6 +269,12 @@ def case_rewrap():
         wrapped = base64.urlsafe_b64decode(item["value"] + "==")
         assert reader.unwrap_key(KeyWrapAlgorithm.rsa_oaep_256, wrapped).key == one
     assert not any(text(one)[:40] in answer.text for one in secret)
+    ops = lambda *names: client.update_key_properties(
+        "log-rewrap", old.properties.version, key_operations=list(names))
+    ops("encrypt", "decrypt", "wrapKey")
+    refused = ask("POST", "/keys/log-rewrap/rewrap", "rewrap", {"items": items[:1]}).json()
+    assert [item.get("error") for item in refused["items"]] == ["BadParameter"], refused
+    ops("encrypt", "decrypt", "wrapKey", "unwrapKey")
     many = {"items": items[:1] * 257}
     assert ask("POST", "/keys/log-rewrap/rewrap", "rewrap", many).status_code == 400
     assert ask("POST", "/keys/log-rewrap/rewrap", "reader", {"items": items}).status_code == 403

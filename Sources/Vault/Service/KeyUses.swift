@@ -97,9 +97,7 @@ struct KeyUses: Sendable {
     ) throws(VaultError) -> VaultVersion {
         let version = try self.store.find(request)
         try version.checkUsable(at: request.now)
-        guard version.keyOperations.contains(operation) else {
-            throw .badParameter("The key's key_ops do not have \(operation).")
-        }
+        try Self.check(version, allows: operation)
         return version
     }
 
@@ -111,7 +109,16 @@ struct KeyUses: Sendable {
         }
         guard let found else { throw .notFound(.key) }
         try found.checkUsable(at: request.now)
+        try Self.check(found, allows: "unwrapKey")
         return try OpenKey(unwrapping: found, self.store)
+    }
+
+    private static func check(
+        _ version: VaultVersion, allows operation: String
+    ) throws(VaultError) {
+        guard version.keyOperations.contains(operation) else {
+            throw .badParameter("The key's key_ops do not have \(operation).")
+        }
     }
 
     private func answer(_ version: VaultVersion, _ result: KeyUseBody) -> ControlAnswer {
