@@ -63,7 +63,8 @@ struct EventStreamParser {
         switch text[..<colon] {
         case "event": self.name = String(value)
         case "data":
-            self.dataBytes += value.utf8.count
+            // With the line feed after it: lines without a value are not free.
+            self.dataBytes += value.utf8.count + 1
             guard self.dataBytes <= Self.maximumBytes else { throw TooLarge() }
             self.data.append(String(value))
         case "id":

@@ -195,5 +195,10 @@ import Testing
         #expect(throws: EventStreamParser.TooLarge.self) {
             for _ in 0..<3 { _ = try other.read(Array("data: ".utf8) + line.dropLast(9) + [0x0a]) }
         }
+        // The line feeds that join lines without a value count as well.
+        var empty = EventStreamParser()
+        #expect(throws: EventStreamParser.TooLarge.self) {
+            for _ in 0...EventStreamParser.maximumBytes { _ = try empty.read(Array("data\n".utf8)) }
+        }
     }
 }
