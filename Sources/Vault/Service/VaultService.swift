@@ -239,7 +239,12 @@ package final class VaultService: Sendable {
                     let use = VaultUse(
                         actor: "vault", serial: "none", action: VaultRight.purge.rawValue,
                         subject: "\(version.kind.collection)/\(version.name)")
-                    try store.purge(version.kind, version.name, now: now, use)
+                    do throws(VaultError) {
+                        try store.purge(version.kind, version.name, now: now, use)
+                    } catch {
+                        // The others are due as well.
+                        logger.error("purging failed", metadata: ["error": "\(error)"])
+                    }
                 }
             } catch {
                 logger.error("purging failed", metadata: ["error": "\(error)"])

@@ -161,20 +161,27 @@ struct VaultStore: Sendable {
     ) throws(VaultError) {
         let (newest, inToken) = try self.asking(kind) { () throws(StateError) in
             let newest = try self.state.vaultVersion(kind, name)
-            let inToken = try self.state.purgeVaultItem(kind, name, now: now, use)
-            // What was purged can still be read in the log until it is emptied.
-            _ = try self.state.truncateWriteAheadLog()
-            return (newest, inToken)
+            return (newest, try self.state.purgeVaultItem(kind, name, now: now, use))
         }
+        // It is gone, whatever fails from now on; each of the rest is tried.
         if let newest { self.events.changed(newest, to: "purged") }
+        var left: [String] = []
         for id in inToken {
             do throws(TokenError) {
                 try self.sealing.token?.destroyKey(id)
             } catch {
                 // Nothing refers to it any more: only whoever has the token could find it.
-                throw .unavailable("a purged key is still in the token: \(error)")
+                let key = Hexadecimal.text(of: id.rawSpan)
+                left.append("the purged key \(key) is still in the token: \(error)")
             }
         }
+        do throws(StateError) {
+            // What was purged can still be read in the log until it is emptied.
+            _ = try self.state.truncateWriteAheadLog()
+        } catch {
+            left.append("what was purged is still in the state's write-ahead log: \(error)")
+        }
+        guard left.isEmpty else { throw .unavailable(left.joined(separator: "; ")) }
     }
 
     /// Removes what was made for a version that is not going to be.
