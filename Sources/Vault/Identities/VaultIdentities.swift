@@ -21,6 +21,9 @@ package final class VaultIdentities: Sendable {
     private let present: Mutex<Present>
     private let watcher = Mutex<StateWatcher?>(nil)
     private let connections = Mutex<ControlConnections?>(nil)
+    /// The generation of a change that could not be taken over; held while one is, so that no older list
+    /// comes after a newer.
+    private let missed = Mutex<Int64?>(nil)
 
     private struct Present {
         var denied = DenyList([])
@@ -108,6 +111,7 @@ package final class VaultIdentities: Sendable {
     /// Does what is due by the clock, until cancelled.
     package func maintain() async {
         while !Task.isCancelled {
+            if let missed = self.missed.withLock({ $0 }) { self.adopt(generation: missed) }
             self.advance()
             try? await Task.sleep(for: Self.interval)
         }
@@ -134,28 +138,37 @@ package final class VaultIdentities: Sendable {
     }
 
     private func adopt(generation: Int64) {
-        do throws(StateError) {
-            let list = try self.service.denyList()
-            let isNew = self.present.withLock { present in
-                defer { present.denied = list }
-                return present.denied != list
+        self.missed.withLock { missed in
+            let generation = max(generation, missed ?? generation)
+            do throws(StateError) {
+                try self.takeOver(generation: generation)
+                missed = nil
+            } catch {
+                // The command that made the change says that it is not in force.
+                missed = generation
+                self.logger.error("the state cannot be read", metadata: ["error": "\(error)"])
             }
-            if isNew {
-                self.connections.withLock { $0 }?.close { peer in
-                    list.contains(identity: peer.identity.text, serial: peer.certificate.serial)
-                }
-                self.events.publish("deny-list", data: #"{"entries":\#(list.denied.count)}"#)
-                self.logger.notice(
-                    "deny list changed", metadata: ["entries": "\(list.denied.count)"])
-            }
-            if self.isIssuing {
-                self.adopt(try self.authority.advance(now: UnixTime.milliseconds))
-            }
-            self.watcher.withLock { $0 }?.apply(generation: generation, worker: 0)
-        } catch {
-            // The command that made the change says that it is not in force.
-            self.logger.error("the state cannot be read", metadata: ["error": "\(error)"])
         }
+    }
+
+    private func takeOver(generation: Int64) throws(StateError) {
+        let list = try self.service.denyList()
+        let isNew = self.present.withLock { present in
+            defer { present.denied = list }
+            return present.denied != list
+        }
+        if isNew {
+            self.connections.withLock { $0 }?.close { peer in
+                list.contains(identity: peer.identity.text, serial: peer.certificate.serial)
+            }
+            self.events.publish("deny-list", data: #"{"entries":\#(list.denied.count)}"#)
+            self.logger.notice(
+                "deny list changed", metadata: ["entries": "\(list.denied.count)"])
+        }
+        if self.isIssuing {
+            self.adopt(try self.authority.advance(now: UnixTime.milliseconds))
+        }
+        self.watcher.withLock { $0 }?.apply(generation: generation, worker: 0)
     }
 
     private func adopt(_ authorities: [AuthorityRecord]) {
