@@ -35,12 +35,18 @@ extension LogArchive {
     ///   - endpoint: Whose.
     ///   - suspended: Waits until a generation of the state is in force; gives whether it is.
     /// - Returns: What was done.
-    /// - Throws: `.refused` if a gateway does not let go.
+    /// - Throws: `.refused` if a gateway does not let go; `.environment` while somebody wraps the log's keys
+    ///   anew.
     package func shred(
         _ endpoint: String, suspended: (StateStore, Int64) throws -> Bool
     ) async throws -> ShredCertificate {
         var certificate = ShredCertificate(endpoint: endpoint)
         let stream = try self.streams().first { $0.endpoint == endpoint }
+        // A rewrap would put entries that were removed back into the key ring.
+        let lock = try stream.map {
+            try RewrapLock($0.log, holder: self.actor, patience: Self.rewrapPatience)
+        }
+        defer { withExtendedLifetime(lock) {} }
         try await self.checkCustomerKey(endpoint, &certificate)
         try self.suspend(endpoint, &certificate, suspended)
         if let stream { try self.noteShredding(of: stream, endpoint) }
@@ -77,6 +83,9 @@ extension LogArchive {
         }
         return certificate
     }
+
+    /// 10 s: what a running gateway wraps anew by itself, in the embedded vault, takes far less.
+    private static let rewrapPatience = Duration.seconds(10)
 
     /// Whether an endpoint has a log or a wrapping key to destroy.
     package func knows(_ endpoint: String) throws -> Bool {
@@ -171,16 +180,35 @@ package struct ShredCertificate: Sendable, Encodable {
     mutating func promised(_ step: String) { self.promised.append(step) }
 }
 
-/// The lock of those who wrap log keys anew.
+/// The lock of those who wrap log keys anew, or remove them.
 final class RewrapLock {
     private let lock: LogLock
 
-    init(_ log: String, holder: String) throws {
-        do throws(SealedLogError) {
-            self.lock = try LogLock(log + "/rewrap.lock", holder: holder)
-        } catch {
-            guard case .locked(let holder) = error else { throw error }
-            throw StartError.environment("\(holder) is wrapping the log keys anew")
+    /// Takes it.
+    ///
+    /// - Parameters:
+    ///   - log: The log's folder.
+    ///   - holder: What others are told who has it.
+    ///   - patience: How long to wait for who has it.
+    /// - Throws: `.environment` if it is held.
+    init(_ log: String, holder: String, patience: Duration = .zero) throws {
+        self.lock = try Self.take(log, holder, until: .now + patience)
+    }
+
+    private static func take(
+        _ log: String, _ holder: String, until end: ContinuousClock.Instant
+    ) throws -> LogLock {
+        while true {
+            do throws(SealedLogError) {
+                return try LogLock(log + "/rewrap.lock", holder: holder)
+            } catch {
+                guard case .locked(let holder) = error else { throw error }
+                guard ContinuousClock.now < end else {
+                    throw StartError.environment(
+                        "\(holder) is wrapping the log keys anew, or shredding a log")
+                }
+                Thread.sleep(forTimeInterval: 0.01)
+            }
         }
     }
 }
