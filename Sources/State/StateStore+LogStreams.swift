@@ -128,7 +128,7 @@ extension StateStore {
                 """, arguments: [Data(streamID), Data(id), Data(digest)])
     }
 
-    /// Keeps what log keys of a stream are going to be wrapped as; until
+    /// Keeps what log keys of a stream, which are known, are going to be wrapped as; until
     /// ``finishLogKeyDigests(_:of:)`` both forms are theirs.
     package func beginLogKeyDigests(
         _ digests: [[UInt8]: [UInt8]], of streamID: [UInt8]
@@ -138,10 +138,9 @@ extension StateStore {
                 for (id, digest) in digests {
                     try database.execute(
                         sql: """
-                            INSERT INTO stream_log_key (stream_id, log_key_id, digest, next_digest)
-                            VALUES (?1, ?2, ?3, ?3)
-                            ON CONFLICT DO UPDATE SET next_digest = ?3
-                            """, arguments: [Data(streamID), Data(id), Data(digest)])
+                            UPDATE stream_log_key SET next_digest = ?
+                            WHERE stream_id = ? AND log_key_id = ?
+                            """, arguments: [Data(digest), Data(streamID), Data(id)])
                 }
             }
         }

@@ -64,6 +64,14 @@ import Testing
             }
         }
 
+        /// Makes the state know the form that `entry` has.
+        func know(_ entry: KeyRingEntry) throws {
+            let digest = try entry.wrappedDigest().bytes
+            try self.store.beginLogKeyDigests(
+                [entry.logKeyID.bytes: digest], of: self.streamID.bytes)
+            try self.store.finishLogKeyDigests([entry.logKeyID.bytes], of: self.streamID.bytes)
+        }
+
         /// How many keys are under the newest version.
         func renewed() throws -> Int {
             let newest = try self.vault.current("iris").id
@@ -170,10 +178,29 @@ import Testing
         var swapped = try ring.keyRing.entry(ring.ids[0])
         swapped.wrapped = try ring.keyRing.entry(ring.ids[1]).wrapped
         try ring.keyRing.store(swapped)
+        try ring.know(swapped)
         let outcome = try await ring.run()
         #expect(outcome.rewrapped == 2)
         #expect(outcome.unreadable[ring.ids[0]] == "\(KeyVaultError.notAuthentic)")
         #expect(try ring.keyRing.entry(ring.ids[0]) == swapped)
+    }
+
+    @Test("A key that the state does not know is named and left alone, and stays unknown")
+    func unknown() async throws {
+        let ring = try Ring(3)
+        let known = try ring.keyRing.entry(ring.ids[0])
+        let key = try LogKey.make(streamID: ring.streamID, createdMilliseconds: 1000)
+        let input = try key.wrapInput()
+        let wrapping = WrappingKey(try ring.store.wrappingKeys(of: "iris")[1])
+        let planted = KeyRingEntry(
+            key, provider: "embedded", wrappingKey: known.wrappingKey, algorithm: .a256KW,
+            wrapped: try ring.vault.wrap(input, under: wrapping, "iris"))
+        try ring.keyRing.store(planted)
+        let outcome = try await ring.run()
+        #expect(outcome.rewrapped == 3)
+        #expect(Array(outcome.unreadable.keys) == [key.id])
+        #expect(try ring.keyRing.entry(key.id) == planted)
+        #expect(try ring.store.logStreams().first?.logKeys[key.id.bytes] == nil)
     }
 
     @Test("The state knows a new log key before anybody writes under it")

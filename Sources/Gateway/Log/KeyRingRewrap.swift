@@ -31,19 +31,24 @@ struct KeyRingRewrap {
         }
         var outcome = RewrapOutcome()
         var stale: [KeyRingEntry] = []
-        let begun = try self.store.logStreams().first { $0.id == streamID.bytes }?.nextLogKeys
-        for id in try self.keyRing.ids() {
+        let ids = try self.keyRing.ids()
+        // After the ring: the state knows a key before it is in there.
+        let record = try self.store.logStreams().first { $0.id == streamID.bytes }
+        for id in ids {
             // What is wrong with an entry is for `logs verify` to say: it may be another stream's.
             guard let entry = try? self.keyRing.entry(id), entry.streamID == streamID else {
                 continue
             }
-            if entry.wrappingKey != wrapping.id {
+            let digest = try entry.wrappedDigest().bytes
+            let isNext = record?.nextLogKeys[id.bytes] == digest
+            if entry.wrappingKey == wrapping.id {
+                outcome.unchanged += 1
+                if isNext { try self.store.finishLogKeyDigests([id.bytes], of: streamID.bytes) }
+            } else if isNext || record?.logKeys[id.bytes] == digest {
                 stale.append(entry)
             } else {
-                outcome.unchanged += 1
-                if try begun?[id.bytes] == entry.wrappedDigest().bytes {
-                    try self.store.finishLogKeyDigests([id.bytes], of: streamID.bytes)
-                }
+                // To wrap it anew would make a key known that somebody put there.
+                outcome.unreadable[id] = "the state does not know it in this form"
             }
         }
         turned(0, stale.count)
@@ -107,6 +112,6 @@ package struct RewrapOutcome: Sendable, Equatable {
     package var rewrapped = 0
     /// Were under the newest version before.
     package var unchanged = 0
-    /// Stay as they are, for they cannot be unwrapped; with the reason.
+    /// Stay as they are, for they cannot be unwrapped or the state does not know them; with the reason.
     package var unreadable: [LogIdentifier: String] = [:]
 }
