@@ -2,6 +2,7 @@ import Cryptography
 import Foundation
 import HTTPTransport
 import NIOCore
+import State
 import Testing
 
 /// Log keys wrapped anew inside the vault service; `SCOREGATE_SOAK` says how many times 20.
@@ -79,6 +80,11 @@ struct RewrapSoak {
             CustomerKeyStage.KeyRingFile.self, from: Data(template.utf8))
         let id = try #require(
             names.first { $0.hasSuffix(".json") && template.contains($0.dropLast(5)) }?.dropLast(5))
+        // What the state does not know is not wrapped anew.
+        let store = try StateStore(
+            folder: customer.materials.path + "/state",
+            rootKeyPath: customer.materials.path + "/root.key")
+        let stream = try #require(try store.logStreams().first { $0.endpoint == "iris" })
         for number in 0..<self.keys {
             // The vault sees 64 bytes, and does not ask what they are.
             let wrapped = try key.wrap(SystemRandom.secret(count: 64))
@@ -86,6 +92,9 @@ struct RewrapSoak {
             try template.replacing(id, with: other)
                 .replacing(entry.wrapped, with: Base64URL.text(of: wrapped.rawSpan))
                 .write(toFile: "\(folder)/\(other).json", atomically: false, encoding: .utf8)
+            try store.keepLogKey(
+                #require(Hexadecimal.bytes(of: other)),
+                digest: SHA256().digest(wrapped.rawSpan).bytes, of: stream.id)
         }
         return self.keys
     }
