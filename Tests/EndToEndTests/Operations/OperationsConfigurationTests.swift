@@ -191,7 +191,8 @@ struct OperationsConfigurationTests {
             let port = try installation.gateway.port
             try installation.write(
                 "second.yaml",
-                installation.text.replacing("127.0.0.1:0", with: "127.0.0.1:\(port)"))
+                installation.text.replacing("127.0.0.1:0", with: "127.0.0.1:\(port)")
+                    .replacing("unix:admin.sock", with: "unix:second.sock"))
             let outcome = try await GatewayProcess.run([
                 "serve", "--config", installation.path("second.yaml"),
             ])
