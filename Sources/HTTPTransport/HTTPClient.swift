@@ -1,5 +1,6 @@
 package import NIOCore
 internal import NIOPosix
+internal import Synchronization
 package import TLS
 
 /// Asks one peer over HTTP/1.1 and keeps the connection from question to question; for commands,
@@ -66,6 +67,7 @@ package final class HTTPClient: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let loop: any EventLoop
     private let pool: NIOLoopBoundBox<ConnectionPool?>
+    private let isStopped = Atomic(false)
 
     /// Connects to nobody yet.
     ///
@@ -98,7 +100,13 @@ package final class HTTPClient: Sendable {
     }
 
     deinit {
-        // Who stopped it has done this already, and nothing is left to be told.
+        // Who stopped it has done this already, and its loop takes nothing any more.
+        if self.isStopped.load(ordering: .relaxed) { return }
+        // The pool keeps itself until it is closed.
+        self.loop.execute { [pool] in
+            pool.value?.close()
+            pool.value = nil
+        }
         self.group.shutdownGracefully { _ in }
     }
 
@@ -172,6 +180,7 @@ package final class HTTPClient: Sendable {
 
     /// Closes the connections and ends the thread; what is still asked fails.
     package func stop() async {
+        self.isStopped.store(true, ordering: .relaxed)
         self.loop.execute { [pool] in
             pool.value?.close()
             pool.value = nil

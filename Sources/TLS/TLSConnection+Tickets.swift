@@ -25,7 +25,8 @@ extension TLSConnection {
         _ cipher: OpaquePointer, _ authenticator: OpaquePointer
     ) -> CInt {
         guard case .server(let context) = self.role else { return -1 }
-        let key = context.ticketKeys.current()
+        var key = context.ticketKeys.current()
+        defer { key.cleanse() }
         unsafe UnsafeMutableRawPointer(name).copyMemory(
             from: withUnsafeBytes(of: key.name) { unsafe Array($0) }, byteCount: Self.nameBytes)
         guard unsafe RAND_bytes_ex(self.resources.libraryHandle, vector, Self.vectorBytes, 0) == 1,
@@ -46,7 +47,8 @@ extension TLSConnection {
             raw.loadUnaligned(as: UInt64.self),
             raw.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
         )
-        guard let found = context.ticketKeys.find(name: sought) else { return 0 }
+        guard var found = context.ticketKeys.find(name: sought) else { return 0 }
+        defer { found.key.cleanse() }
         guard unsafe self.prepare(cipher, authenticator, found.key, vector, isSealing: false) else {
             return -1
         }
@@ -58,7 +60,7 @@ extension TLSConnection {
         _ vector: UnsafeMutablePointer<UInt8>, isSealing: Bool
     ) -> Bool {
         var key = key
-        defer { unsafe OPENSSL_cleanse(&key, MemoryLayout<TLSTicketKeys.Key>.size) }
+        defer { key.cleanse() }
         let hasCipher = unsafe withUnsafeBytes(of: key.encryption) { bytes in
             unsafe EVP_CipherInit_ex2(
                 cipher, self.resources.ticketCipher,

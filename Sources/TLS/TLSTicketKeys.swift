@@ -14,6 +14,9 @@ package final class TLSTicketKeys: Sendable {
         var name: (UInt64, UInt64)
         var encryption: InlineArray<32, UInt8>
         var authentication: InlineArray<32, UInt8>
+
+        /// Wipes this copy.
+        mutating func cleanse() { unsafe OPENSSL_cleanse(&self, MemoryLayout<Self>.size) }
     }
 
     private struct State {
@@ -56,7 +59,10 @@ package final class TLSTicketKeys: Sendable {
         // After a quiet time more than one period may have passed: then the old ones are too old.
         let periods = state.issuedSince.duration(to: .now) / self.period
         let kept = max(0, self.acceptedOldKeys - max(0, Int(periods) - 1))
-        state.keys = [self.makeKey()] + state.keys.prefix(kept)
+        let keys = [self.makeKey()] + state.keys.prefix(kept)
+        // Those that are kept have been copied.
+        for index in state.keys.indices { state.keys[index].cleanse() }
+        state.keys = keys
         state.issuedSince = .now
     }
 
