@@ -1,5 +1,6 @@
 import HTTPTransport
 import NIOCore
+import NIOEmbedded
 import NIOPosix
 import SealedLog
 import Testing
@@ -22,6 +23,34 @@ struct RecorderTests {
         recorder.keepFields(of: head, forwarded: false, in: &message)
         #expect(recorder.heldBytes == 0)
         #expect(message.size.body == 0 && message.bodyBytes == 0)
+    }
+
+    @Test("the first entry of a stream takes no memory for the streams before it")
+    func streams() throws {
+        let queue = EntryQueue(capacityBytes: 1 << 20, doorbell: try Doorbell())
+        for _ in 0..<4 {
+            var item = EntryQueue.Item(
+                stream: 0, batch: EntryBatch(reserving: 1024), ticket: nil)
+            queue.release(&item)
+        }
+        let recorder = try Recorder(
+            worker: 0, eventLoop: EmbeddedEventLoop(), queue: queue,
+            secretHeaders: [])
+        let configuration = EndpointConfiguration(
+            name: "iris", hosts: [], authentication: .key, wireCompatibility: .managed,
+            bodyBytes: 1, deployments: [])
+        let log = EndpointLog(
+            configuration, stream: 399, durability: .bounded, isRequired: false)
+        recorder.write(to: log, .init(lines: 0, body: 0, isWhole: true)) { batch, _ in
+            batch.begin(.request, nanoseconds: 0, requestID: .zero)
+            batch.end()
+        }
+        recorder.flushAll()
+        let written = queue.takeAll().items
+        #expect(written.map(\.stream) == [399])
+        var spares = 0
+        while queue.spare() != nil { spares += 1 }
+        #expect(spares == 3)
     }
 
     @Test(

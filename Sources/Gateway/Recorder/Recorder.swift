@@ -27,8 +27,10 @@ final class Recorder {
     private let eventLoop: any EventLoop
     private let queue: EntryQueue
     private let secrets: SecretFields
-    /// By stream; a stream that had no entry yet may have none.
+    /// By stream; only those of ``filled`` have memory.
     private var batches: [EntryBatch] = []
+    /// The streams that have entries.
+    private var filled: [Int] = []
     private var isFlushScheduled = false
     private var flush: (@Sendable () -> Void)?
     private var free: [Recording] = []
@@ -118,7 +120,11 @@ final class Recorder {
         _ encode: (inout EntryBatch, _ withBody: Bool) -> Void
     ) {
         guard let withBody = self.admit(size, log) else { return }
-        while self.batches.count <= log.stream { self.batches.append(self.emptyBatch) }
+        while self.batches.count <= log.stream { self.batches.append(EntryBatch()) }
+        if self.batches[log.stream].entries == 0 {
+            self.batches[log.stream] = self.emptyBatch
+            self.filled.append(log.stream)
+        }
         encode(&self.batches[log.stream], withBody)
         if self.batches[log.stream].byteCount >= Self.batchBytes {
             self.push(log.stream)
@@ -166,13 +172,12 @@ final class Recorder {
     /// Hands everything over.
     func flushAll() {
         self.isFlushScheduled = false
-        for stream in self.batches.indices where self.batches[stream].entries > 0 {
-            self.push(stream)
-        }
+        for stream in self.filled { self.push(stream) }
     }
 
     private func push(_ stream: Int) {
-        var batch = self.emptyBatch
+        self.filled.removeAll { $0 == stream }
+        var batch = EntryBatch()
         swap(&batch, &self.batches[stream])
         self.push(.init(stream: stream, batch: batch, ticket: nil))
     }
