@@ -38,12 +38,13 @@ final class ClientConnection {
     let provenToken = ProvenToken()
 
     init(
-        channel: any Channel, proxied: SocketAddress?, isOnUnixSocket: Bool, tls: TLSHandler,
+        channel: any Channel, proxy: ProxyProtocolHandler?, isOnUnixSocket: Bool, tls: TLSHandler,
         server: TLSServerContext, snapshot: Snapshot
     ) {
         self.server = server
         let peer = IPAddress(channel.remoteAddress)
-        let client = IPAddress(proxied) ?? peer
+        let named = IPAddress(proxy?.source)
+        let client = named ?? peer
         self.origin = ClientOrigin(client)
         self.ownHost = FieldBlock(["host": Self.hostText(channel.localAddress)])
         self.forwarded = Self.forwardedFields(self.origin)
@@ -53,8 +54,9 @@ final class ClientConnection {
             snapshot.isAgent ? nil : session?.serverName.map { Array($0.utf8) }
         self.tls = session
         self.peerIdentity = session?.peer.flatMap { $0.identity ?? $0.subject }
+        // Behind a PROXY header that names nobody may be anyone.
         self.isTrustedProxy = snapshot.configuration.trusts(
-            client, isOnUnixSocket: isOnUnixSocket)
+            proxy == nil ? peer : named, isOnUnixSocket: proxy == nil && isOnUnixSocket)
     }
 
     /// Whether requests for this host may come over the connection beside those for the server name:

@@ -198,8 +198,8 @@ extension Worker {
             ) {
                 if let known { return known }
                 let client = ClientConnection(
-                    channel: channel, proxied: proxy?.source, isOnUnixSocket: isOnUnixSocket,
-                    tls: tls, server: server, snapshot: self.snapshot)
+                    channel: channel, proxy: proxy, isOnUnixSocket: isOnUnixSocket, tls: tls,
+                    server: server, snapshot: self.snapshot)
                 known = client
                 return client
             }
