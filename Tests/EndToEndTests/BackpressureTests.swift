@@ -45,6 +45,29 @@ struct BackpressureTests {
         try await stage.expectNextRequestWorks()
     }
 
+    @Test("That a client does not read its answer is no fault of the backend")
+    func blame() async throws {
+        let stage = try await Stage.start(StageSetup(limits: "{idle_timeout_ms: 500}"))
+        stage.backend.script(
+            "/large",
+            [
+                .receiveRequest,
+                .send("HTTP/1.1 200 OK\r\nContent-Length: \(Self.large)\r\n\r\n"),
+                .stream(Self.large), .hang,
+            ])
+        do {
+            let client = try await stage.connect()
+            await client.setReading(false)
+            await client.send(stage.request("GET", "/large"))
+            let log = try await stage.accessLog(1)
+            #expect(log.allSatisfy { $0.contains(#""ErrorSource":"downstream""#) })
+        } catch {
+            await stage.stop()
+            throw error
+        }
+        await stage.stop()
+    }
+
     @Test("A backend that does not read stops the client's body")
     func slowBackend() async throws {
         let stage = try Stage.current

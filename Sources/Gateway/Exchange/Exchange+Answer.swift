@@ -32,9 +32,11 @@ extension Exchange {
             head.append("content-type", "application/json")
             body.writeStaticString(#"{"error":{"code":""#)
             body.writeStaticString(code)
-            body.writeStaticString(#"","request_id":""#)
-            body.write(atMost: RequestIDs.maximumCharacters) {
-                self.ids.write(self.ids.requestID, of: self.head, to: &$0)
+            if self.ids.isQuotable(of: self.head) {
+                body.writeStaticString(#"","request_id":""#)
+                body.write(atMost: RequestIDs.maximumCharacters) {
+                    self.ids.write(self.ids.requestID, of: self.head, to: &$0)
+                }
             }
             body.writeStaticString(#""}}"#)
         }
@@ -110,6 +112,18 @@ extension Exchange {
 
 // What ends an exchange from outside.
 extension Exchange {
+    /// What the exchange fails with when its time is over: of whoever was waited for.
+    ///
+    /// A backend that we do not read from, since the log or the client is behind, is not late.
+    var timeout: GatewayError {
+        if let held, !held.isRequestDurable {
+            return GatewayError(kind: .logUnavailable, source: .internal, cause: "timeout")
+        }
+        return GatewayError(
+            kind: .timedOut, source: self.connection.isWritable ? .upstream : .downstream,
+            cause: "timeout")
+    }
+
     /// Ends the exchange because its key was revoked.
     func revoke() {
         self.fail(GatewayError(kind: .revoked, source: .internal, cause: "key revoked"))

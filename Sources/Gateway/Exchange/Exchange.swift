@@ -277,7 +277,7 @@ extension Exchange: ResponseReceiver {
             }
             self.record.grpcStatus = GRPCCall.status(in: head)
         }
-        if head.status == 101 { self.upgrade = .done }
+        self.upgrade = head.status == 101 ? .done : .none
         self.dropHeldBody()
         self.record.responseStart = .now()
         let status = Self.mappedStatus(head.status, as: endpoint.configuration.wireCompatibility)
@@ -480,15 +480,16 @@ extension Exchange: DeadlineOwner {
         case .refusing(let error):
             self.fail(error)
         case .connecting, .forwarding:
+            let error = self.timeout
             // A client that stalls its own request is no fault of the backend.
             // Nor is a caller who waits for less time than it was given.
-            if case .forwarding(let upstream, let backend) = self.phase,
+            if case .forwarding(let upstream, let backend) = self.phase, error.source == .upstream,
                 self.isRequestComplete || !upstream.isWritable,
                 self.grpc.map({ $0.deadline > now }) ?? true
             {
                 backend.failed()
             }
-            self.fail(GatewayError(kind: .timedOut, source: .upstream, cause: "timeout"))
+            self.fail(error)
         case .sealing:
             self.fail(GatewayError(kind: .logUnavailable, source: .internal, cause: "timeout"))
         case .idle, .answered: break

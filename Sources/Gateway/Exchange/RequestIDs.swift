@@ -66,6 +66,20 @@ struct RequestIDs {
         }
     }
 
+    /// Whether the request's id stands in a JSON string as it came: printable ASCII without `"` and
+    /// `\`.
+    func isQuotable(of head: MessageHead?) -> Bool {
+        guard case .field(let range) = self.requestID, let head else { return true }
+        return head.withBytes(range) { bytes in
+            for index in bytes.indices {
+                guard 0x20...0x7e ~= bytes[index], bytes[index] != UInt8(ascii: "\""),
+                    bytes[index] != UInt8(ascii: "\\")
+                else { return false }
+            }
+            return true
+        }
+    }
+
     /// Appends the three ids of an answer to its head; `request` is the head they came with.
     func appendAnswered(of request: MessageHead?, to head: MessageHead) {
         self.append(.xRequestID, self.requestID, of: request, to: head)

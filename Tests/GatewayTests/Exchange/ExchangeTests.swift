@@ -70,6 +70,21 @@ struct ExchangeTests {
         }
     }
 
+    @Test(
+        "a request id is in the body of an answer of ours where it needs no escaping",
+        arguments: [
+            ("a/b:1==", #","request_id":"a/b:1==""#), (#"a","code":"ok"#, ""), (#"a\"#, ""),
+            ("é", ""),
+        ])
+    func quotedID(_ id: String, _ member: String) async throws {
+        let port = try await ScriptedBackend.freePort()
+        try await self.with(try await ExchangeBench([], extraPorts: [port])) { bench in
+            let answer = try await bench.ask(fields: [("x-request-id", id)])
+            let body = String(decoding: answer.body, as: UTF8.self)
+            #expect(body == #"{"error":{"code":"model_not_ready"\#(member)}}"#)
+        }
+    }
+
     @Test("another backend gets the request where one cannot be reached")
     func failover() async throws {
         let port = try await ScriptedBackend.freePort()

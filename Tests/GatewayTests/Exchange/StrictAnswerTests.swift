@@ -7,11 +7,11 @@ import Testing
 
 @testable import Gateway
 
-/// What `strict` means for answers of the gateway's own.
+/// What `strict` means for answers, the gateway's own above all.
 @Suite("Exchange: strict", .timeLimit(.minutes(10)))
 struct StrictAnswerTests {
     private func with(
-        sampling: Int64 = 1_000_000, logsRequests: Bool = true,
+        sampling: Int64 = 1_000_000, logsRequests: Bool = true, idleMilliseconds: Int64 = 60_000,
         _ body: (ExchangeBench, LogKeeper, ScriptedBackend) async throws -> Void
     ) async throws {
         let backend = try await ScriptedBackend { _, _, text in
@@ -19,6 +19,9 @@ struct StrictAnswerTests {
             if text.hasPrefix("GET /garbage ") { return .send("garbage\r\n\r\n") }
             if text.hasPrefix("GET /half ") {
                 return .sendAndClose("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi")
+            }
+            if text.hasPrefix("GET /stalled ") {
+                return .send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi")
             }
             return text.hasPrefix("GET /close ") ? .close : .ok()
         }
@@ -29,6 +32,8 @@ struct StrictAnswerTests {
             collector.samplingMillionths = sampling
             collector.logsRequests = logsRequests
             collector.logsResponses = true
+            $0.limits.idleTimeoutMilliseconds = idleMilliseconds
+            $0.endpoints[0].allowsWebSocket = true
             $0.endpoints[0].deployments[0].collector = collector
             $0.endpoints[0].deployments[0].requestTimeoutMilliseconds = 300
         }
@@ -55,6 +60,23 @@ struct StrictAnswerTests {
         }
     }
 
+    @Test("that the log takes longer than a backend may is no fault of the backend")
+    func slowLog() async throws {
+        try await self.with(idleMilliseconds: 200) { bench, keeper, _ in
+            let gate = DispatchSemaphore(value: 0)
+            defer { gate.signal() }
+            keeper.thread.tell { _, _ in gate.wait() }
+            for _ in 0..<3 {
+                let answer = try await bench.ask(.get, "/stalled")
+                #expect(answer.status == 503)
+                #expect(String(decoding: answer.body, as: UTF8.self).contains("log_unavailable"))
+            }
+            let metrics = try await bench.gateway.metrics().split(separator: "\n")
+            #expect(
+                metrics.contains { $0.hasPrefix("gateway_backend_healthy{") && $0.hasSuffix(" 1") })
+        }
+    }
+
     @Test("an answer of ours whose own entry is lost stays without its end")
     func cut() async throws {
         try await self.with(logsRequests: false) { bench, keeper, _ in
@@ -76,16 +98,21 @@ struct StrictAnswerTests {
 
     /// Of `/half` the model's head and half a body have come and wait, when the answer becomes ours.
     @Test(
-        "an answer of ours ends once its entries are durable, and not before",
-        arguments: ["/close", "/half"])
-    func waits(_ target: String) async throws {
+        "an answer ends once its entries are durable, and not before",
+        arguments: [("/close", 502), ("/half", 502), ("/score", 200)])
+    func waits(_ target: String, _ expected: Int) async throws {
+        // Who asks for WebSocket and gets no 101 is treated as any other.
+        let fields = [
+            ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ]
         try await self.with { bench, keeper, backend in
             let gate = DispatchSemaphore(value: 0)
             defer { gate.signal() }
             let order = Mutex<[String]>([])
             keeper.thread.tell { _, _ in gate.wait() }
             async let status = {
-                let answer = try await bench.ask(.get, target)
+                let answer = try await bench.ask(.get, target, fields: fields)
                 order.withLock { $0.append("answered") }
                 return answer.status
             }()
@@ -96,7 +123,7 @@ struct StrictAnswerTests {
             order.withLock { $0.append("durable") }
             gate.signal()
             let answered = try await status
-            #expect(answered == 502)
+            #expect(answered == expected)
             #expect(order.withLock { $0 } == ["durable", "answered"])
         }
     }
