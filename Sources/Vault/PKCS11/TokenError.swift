@@ -40,8 +40,8 @@ extension TokenError: CustomStringConvertible {
         case .absent(let token): "no slot has a token \(token): is it plugged in?"
         case .ambiguous(let token): "more than one token is \(token): say which by \"serial\""
         case .wrongPIN(let token):
-            "the token \(token) does not take the PIN, or is locked; it is not tried again "
-                + "before a reload"
+            "the token \(token) does not take the PIN, or is locked; it is not tried again before "
+                + "the PIN's file changes, or SIGHUP"
         case .pin(let reason): "the token's PIN cannot be read: \(reason)"
         case .noKey: "the token has no such key, or one that could leave it"
         case .notAuthentic: "what was sealed is not of this key, or was changed"
