@@ -18,6 +18,9 @@ package struct ControlServer: Sendable {
         case mutualTLS(host: String, port: Int, ControlTLS)
         /// Anybody: only the server shows a certificate. For those who have none yet.
         case serverTLS(host: String, port: Int, ControlTLS)
+
+        /// The file of a Unix socket; nil for another address.
+        var socket: SocketFile? { if case .unix(let file) = self { file } else { nil } }
     }
 
     private let address: Address
@@ -48,18 +51,18 @@ package struct ControlServer: Sendable {
 
     /// Serves until the task is cancelled, or `drain` returns and the answers under way are given.
     ///
+    /// The file of a Unix socket is removed at the end.
+    ///
     /// - Parameters:
     ///   - onListening: Is called once with the address bound.
     ///   - drain: Returns when no more is to be accepted.
-    /// The file of a Unix socket is removed at the end.
-    ///
     /// - Throws: What binding or TLS fails with; IOError with EADDRINUSE where another process listens at
     ///   the Unix socket.
     package func run(
         onListening: @escaping @Sendable (SocketAddress?) -> Void = { _ in },
         drain: (@Sendable () async -> Void)? = nil
     ) async throws {
-        let socket: SocketFile? = if case .unix(let file) = self.address { file } else { nil }
+        let socket = self.address.socket
         // Hummingbird removes whatever socket is there.
         try socket?.probe()
         defer { socket?.remove() }
@@ -89,7 +92,7 @@ package struct ControlServer: Sendable {
         _ group: MultiThreadedEventLoopGroup,
         onListening: @escaping @Sendable (SocketAddress?) -> Void
     ) -> Application<RouterResponder<ControlContext>> {
-        let socket: SocketFile? = if case .unix(let file) = self.address { file } else { nil }
+        let socket = self.address.socket
         let bind: BindAddress
         let tls: ControlTLS?
         switch self.address {

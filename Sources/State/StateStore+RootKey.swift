@@ -82,14 +82,7 @@ extension StateStore {
         let pepper = try Data.fetchOne(
             database, sql: "SELECT sealed FROM pepper WHERE version = 1")
         guard let pepper else { return }
-        let (bytes, context) = ([UInt8](pepper), self.pepperContext)
-        do throws(CryptographyError) {
-            _ = try opening.open(bytes.rawSpan, associatedData: context.rawSpan)
-        } catch .notAuthentic {
-            throw StateError.wrongRootKey
-        } catch {
-            throw StateError.cryptography(error)
-        }
+        _ = try self.open([UInt8](pepper), self.pepperContext, by: opening)
     }
 
     private func sealAnew(
@@ -166,9 +159,21 @@ extension StateStore {
     static func open(
         _ sealed: [UInt8], _ associatedData: [UInt8], rootKey: borrowing SecretBytes
     ) throws(StateError) -> SecretBytes {
+        let opening: AES256GCM
         do throws(CryptographyError) {
-            return try AES256GCM(key: rootKey).open(
-                sealed.rawSpan, associatedData: associatedData.rawSpan)
+            opening = try AES256GCM(key: rootKey)
+        } catch {
+            throw .cryptography(error)
+        }
+        return try self.open(sealed, associatedData, by: opening)
+    }
+
+    /// The same, by the root key that `opening` has.
+    static func open(
+        _ sealed: [UInt8], _ associatedData: [UInt8], by opening: AES256GCM
+    ) throws(StateError) -> SecretBytes {
+        do throws(CryptographyError) {
+            return try opening.open(sealed.rawSpan, associatedData: associatedData.rawSpan)
         } catch .notAuthentic {
             throw .wrongRootKey
         } catch {
@@ -179,12 +184,9 @@ extension StateStore {
     private static func reseal(
         _ sealed: Data, _ associatedData: [UInt8], _ opening: AES256GCM, _ sealing: AES256GCM
     ) throws(StateError) -> Data {
-        let bytes = [UInt8](sealed)
+        let secret = try self.open([UInt8](sealed), associatedData, by: opening)
         do throws(CryptographyError) {
-            let secret = try opening.open(bytes.rawSpan, associatedData: associatedData.rawSpan)
             return Data(try sealing.seal(secret, associatedData: associatedData.rawSpan))
-        } catch .notAuthentic {
-            throw .wrongRootKey
         } catch {
             throw .cryptography(error)
         }

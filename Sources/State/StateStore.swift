@@ -197,13 +197,7 @@ package final class StateStore: Sendable {
                 return fresh
             }
         }
-        do throws(CryptographyError) {
-            return try sealing.open(sealed.rawSpan, associatedData: self.pepperContext.rawSpan)
-        } catch .notAuthentic {
-            throw .wrongRootKey
-        } catch {
-            throw .cryptography(error)
-        }
+        return try self.open(sealed, self.pepperContext, by: sealing)
     }
 
     /// How every connection to the state is set up.

@@ -10,10 +10,12 @@ extension GatewayConfiguration {
         if self.rootKeyFile != nil, let problem = StateStore.problem(of: self.stateDirectory) {
             problems.append(problem.description)
         }
-        if case .file(let path)? = self.accessLog, let problem = Self.problem(ofFile: path) {
+        if case .file(let path)? = self.accessLog,
+            let problem = Self.problem(of: path, isFolder: false)
+        {
             problems.append("the access log \(path) cannot be opened: \(problem)")
         }
-        if let path = self.log?.directory, let problem = Self.problem(ofFolder: path) {
+        if let path = self.log?.directory, let problem = Self.problem(of: path, isFolder: true) {
             problems.append("the log cannot be opened: \(path): \(problem)")
         }
         for listener in self.listeners {
@@ -25,23 +27,15 @@ extension GatewayConfiguration {
         return problems
     }
 
-    private static func problem(ofFile path: String) -> String? {
-        switch Place(path) {
-        case .nothing: Place.problem(ofMaking: path)
-        case .folder: "it is a folder"
-        case .other:
+    /// Why a file, or a folder, that is there or is to be made cannot be written to.
+    private static func problem(of path: String, isFolder: Bool) -> String? {
+        switch (Place(path), isFolder) {
+        case (.nothing, _): Place.problem(ofMaking: path)
+        case (.folder, false): "it is a folder"
+        case (.other, true): "it is no folder"
+        case (.folder, true), (.other, false):
             FileManager.default.isWritableFile(atPath: path)
                 ? nil : "this user may not write to it"
-        }
-    }
-
-    private static func problem(ofFolder path: String) -> String? {
-        switch Place(path) {
-        case .nothing: Place.problem(ofMaking: path)
-        case .folder:
-            FileManager.default.isWritableFile(atPath: path)
-                ? nil : "this user may not write to it"
-        case .other: "it is no folder"
         }
     }
 }

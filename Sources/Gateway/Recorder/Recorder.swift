@@ -172,7 +172,7 @@ final class Recorder {
     /// Hands everything over.
     func flushAll() {
         self.isFlushScheduled = false
-        for stream in self.filled { self.push(stream) }
+        while let stream = self.filled.last { self.push(stream) }
     }
 
     private func push(_ stream: Int) {

@@ -50,7 +50,8 @@ struct IdentitiesDenyCommand: ParsableCommand {
     func run() throws {
         let state = try VaultIdentityState(self.target.config)
         let own = state.configuration.spiffeID.trustDomain
-        if let identity = try? SPIFFEID(self.target.subject), identity.trustDomain != own {
+        let identity = try? SPIFFEID(self.target.subject)
+        if let identity, identity.trustDomain != own {
             throw CommandFailure(
                 code: .refused,
                 message: "\(identity.text) is not of the trust domain \(own): nobody of another "
@@ -61,10 +62,12 @@ struct IdentitiesDenyCommand: ParsableCommand {
                 self.target.subject, reason: String(self.reason.prefix(200)),
                 now: UnixTime.milliseconds, actor: StateChange.actor)
         }
-        let isUnknown = try StateChange.failing { () throws(StateError) in
-            try state.store.issuedCertificate(serial: self.target.subject) == nil
-        }
-        if isUnknown, (try? SPIFFEID(self.target.subject)) == nil {
+        let isUnknown =
+            try identity == nil
+            && StateChange.failing { () throws(StateError) in
+                try state.store.issuedCertificate(serial: self.target.subject) == nil
+            }
+        if isUnknown {
             print("no certificate with this serial number was issued here: look it up again")
         }
         try state.report(generation, "denied: \(self.target.subject)")
